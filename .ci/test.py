@@ -1,0 +1,61 @@
+"Runs every notebook through nbdev_test's own `test_nb`, two at a time, and says what each took, left out, or broke on."
+import os, signal, subprocess, sys, time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+WORKERS, LIMIT = 2, 600  # notebooks at once, one thread each; seconds for one notebook
+running = set()
+
+
+def one(path):
+    "Test one notebook in this process; print the lines with which it says what it skips. True when it passes."
+    from nbdev import test
+
+    class Shell(test.CaptureShell):
+        def run(self, *args, **kwargs):
+            outputs = super().run(*args, **kwargs)
+            text = "".join(line for o in outputs if o["output_type"] == "stream" for line in o["text"])
+            print("".join(f"{line}\n" for line in text.splitlines() if line.startswith("skipped:")), end="", flush=True)
+            return outputs
+
+    test.CaptureShell = Shell
+    os.chdir(ROOT/"nbs")
+    return test.test_nb(Path(path), basepath=ROOT)[0]
+
+
+def child(path):
+    "Test one notebook in a process of its own: what a notebook leaves in memory, or dies of, stays there. (passed, lines skipped)"
+    start, why = time.time(), ""
+    p = subprocess.Popen([sys.executable, __file__, path], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, errors="replace",
+                         start_new_session=True, env={**os.environ, "OMP_NUM_THREADS": "1"})
+    running.add(p.pid)
+    try: out, err = p.communicate(timeout=LIMIT)
+    except subprocess.TimeoutExpired:
+        os.killpg(p.pid, signal.SIGKILL)
+        (out, err), why = p.communicate(), f"did not end within {LIMIT} s\n"
+    running.discard(p.pid)
+    skips = [line for line in out.splitlines() if line.startswith("skipped:")]
+    print("\n".join([f"{Path(path).stem:20} {'FAILED' if p.returncode else 'ok':7}{time.time() - start:6.1f} s", *(f"    {s}" for s in skips)]), flush=True)
+    if p.returncode: print(err + why or f"ended with code {p.returncode}", flush=True)
+    return p.returncode == 0, len(skips)
+
+
+def main(words):
+    "Test the notebooks whose names contain one of `words`, or all; the exit code."
+    start, books = time.time(), [str(p) for p in sorted((ROOT/"nbs").glob("*.ipynb")) if not words or any(w in p.name for w in words)]
+    pool = ThreadPoolExecutor(WORKERS)
+    try: results = list(pool.map(child, books))
+    except KeyboardInterrupt:
+        pool.shutdown(wait=False, cancel_futures=True)
+        for pid in list(running): os.killpg(pid, signal.SIGKILL)
+        return 130
+    passed, seconds = sum(ok for ok, _ in results), round(time.time() - start)
+    print(f"{len(books)} notebooks in {seconds//60} min {seconds%60} s")
+    print(f"{passed} passed, {len(books) - passed} failed, {sum(n for _, n in results)} skipped")
+    return 0 if books and passed == len(books) else 1
+
+
+if __name__ == "__main__":
+    args = sys.argv[1:]
+    sys.exit(not one(args[0]) if len(args) == 1 and args[0].endswith(".ipynb") else main(args))
