@@ -17,6 +17,7 @@ def one(path):
             outputs = super().run(*args, **kwargs)
             text = "".join(line for o in outputs if o["output_type"] == "stream" for line in o["text"])
             print("".join(f"{line}\n" for line in text.splitlines() if line.startswith("skipped:")), end="", flush=True)
+            if self.exc: print(text, file=sys.stderr)  # what the failing cell had printed
             return outputs
 
     test.CaptureShell = Shell

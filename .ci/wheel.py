@@ -14,7 +14,9 @@ import torch
 from chinese_mimi.audio import write
 from chinese_mimi.codec import Mimi
 from chinese_mimi.config import preset
-Mimi(preset("demo")).save_pretrained("model")
+small = preset("demo")
+small.sample_rate, small.seanet.strides = 24000, [8, 6, 5, 4]  # a shape that every transformers of our range can hold
+Mimi(small).save_pretrained("model")
 write("a.wav", torch.randn(1, 16000)*0.1, 16000)
 """
 USE = ("reconstruct a.wav --model model --out heard", "encode a.wav a.cmimi --model model", "decode a.cmimi b.wav --model model",
@@ -51,17 +53,17 @@ def link(dists, site):
 def main():
     with tempfile.TemporaryDirectory() as tmp:
         tmp = Path(tmp)
-        call(sys.executable, "-m", "build", "--outdir", tmp/"dist", ROOT)
+        env = {k: v for k, v in os.environ.items() if not k.startswith("PYTHON")}
+        run = lambda *cmd: call(*cmd, cwd=tmp, env=env).strip()
+        run(sys.executable, "-m", "build", "--outdir", tmp/"dist", ROOT)
         (wheel,), (sdist,) = tmp.glob("dist/*.whl"), tmp.glob("dist/*.tar.gz")
         print(f"built {sdist.name} and {wheel.name} ({wheel.stat().st_size/1e6:.2f} MB)")
-        call(sys.executable, "-m", "venv", tmp/"venv")
+        run(sys.executable, "-m", "venv", tmp/"venv")
         py, tool = tmp/"venv"/"bin"/"python", tmp/"venv"/"bin"/"chinese-mimi"
-        call(py, "-m", "pip", "install", "--quiet", "--no-deps", wheel)
+        run(py, "-m", "pip", "install", "--quiet", "--no-deps", wheel)
         site = Path(sysconfig.get_path("purelib", vars={"base": str(tmp/"venv"), "platbase": str(tmp/"venv")}))
         needs = required(r for r in distribution("chinese-mimi").requires if "extra ==" not in r)
         link(needs.values(), site)
-        env = {k: v for k, v in os.environ.items() if not k.startswith("PYTHON")}
-        run = lambda *cmd: call(*cmd, cwd=tmp, env=env).strip()
         there = run(py, "-c", f"from importlib.util import find_spec; print([m for m in {ABSENT} if find_spec(m)])")
         if there != "[]": sys.exit(f"this was to be absent: {there}")
         timed = "import time; t = time.perf_counter(); import chinese_mimi; print(time.perf_counter() - t)"

@@ -38,19 +38,21 @@ def _top(version: Annotated[bool, typer.Option("--version", callback=_version, i
 
     Each command explains itself: chinese-mimi COMMAND --help"""
 
+def _check_dtype(name):
+    if name not in ("float32", "bfloat16", "float16", "float64"): raise ConfigError(f"--dtype: {name!r} is unknown; float32, bfloat16, float16 or float64")
+
 def _load(model, device, dtype, raw=False, n_codebooks=None):
     "A codec, ready to compute; `n_codebooks` is checked against it"
-    import torch
     from chinese_mimi.codec import Mimi
-    from chinese_mimi.config import pick_device
-    if dtype not in ("float32", "bfloat16", "float16", "float64"): raise ConfigError(f"--dtype: {dtype!r} is unknown; float32, bfloat16, float16 or float64")
-    codec = Mimi.from_pretrained(model, averaged=not raw, device=pick_device(device), dtype=getattr(torch, dtype))
+    _check_dtype(dtype)
+    codec = Mimi.from_pretrained(model, averaged=not raw, device=device, dtype=dtype)
     if n_codebooks and n_codebooks > codec.n_codebooks: raise ConfigError(f"--codebooks: {n_codebooks} is more than the {codec.n_codebooks} of {model}")
     return codec
 
 def _left_out(skipped):
     "Name what was skipped, at the end of the work"
-    if skipped: print(f"{len(skipped)} left out:", *(f"  {path}: {why}" for path, why in skipped), sep="\n", file=sys.stderr)
+    lines = [f"  {path}: {str(why).removeprefix(f'{path}: ')}" for path, why in skipped]
+    if lines: print(f"{len(lines)} left out:", *lines, sep="\n", file=sys.stderr)
 
 def _say(line, target):
     "Print a line, beside the data where that goes to standard output"
@@ -96,8 +98,18 @@ def extract(
 
     \b
     Example: chinese-mimi extract data/premium/train.jsonl --teacher hubert:chinese-hubert-large --out data/premium/features"""
+    import torch
+    from chinese_mimi.config import pick_device
     from chinese_mimi.teacher import extract, teacher_from_spec
-    print(extract(manifest, teacher_from_spec(teacher), out))
+    _check_dtype(dtype)
+    device = pick_device(device)
+    with torch.autocast(device.type, getattr(torch, dtype), enabled=dtype in ("bfloat16", "float16")):
+        store = extract(manifest, teacher_from_spec(teacher, device), out)
+    if store: print(f"{out}: features of {store.teacher}, {store.dim} wide")
+
+def _as_overrides(device, dtype):
+    "--device and --dtype as the keys of a training configuration"
+    return [f"{k}={v}" for k, v in (("device", device), ("precision", dtype)) if v]
 
 @app.command()
 def train(
@@ -112,7 +124,7 @@ def train(
     Example: chinese-mimi train --config configs/mimi.yaml data.train=data/premium/train.jsonl
     Several GPUs: torchrun --nproc_per_node=8 -m chinese_mimi.train --config configs/mimi.yaml"""
     from chinese_mimi.train import main
-    return main(["--config", str(config), *(overrides or []), *([f"device={device}"] if device else []), *([f"precision={dtype}"] if dtype else [])])
+    return main(["--config", str(config), *(overrides or []), *_as_overrides(device, dtype)])
 
 # %% ../nbs/51_cli.ipynb #93fe65df
 @app.command()
@@ -181,7 +193,10 @@ def evaluate(
     sources: Annotated[list[Path], typer.Argument(metavar="DIR|MANIFEST", help="Audio files, folders of them, or manifests.")],
     model: Annotated[list[str], typer.Option("--model", "-m", metavar="MODEL", help="Once for each model to compare.")],
     out: Out,
-    codebooks: Codebooks = None,
+    codebooks: Annotated[Optional[list[int]], typer.Option("--codebooks", "-n", min=1, metavar="N", help="Use the first N only; once for each N to compare.")] = None,
+    opus: Annotated[Optional[list[float]], typer.Option(metavar="KBPS", help="Measure Opus at this rate too; once for each.")] = None,
+    limit: Annotated[Optional[int], typer.Option(min=1, metavar="N", help="Measure N files only, evenly spaced.")] = None,
+    workers: Annotated[Optional[int], typer.Option(min=1, metavar="N", help="Processes; one for each core by default.")] = None,
     device: Device = "auto",
     dtype: Dtype = "float32",
 ):
@@ -189,8 +204,11 @@ def evaluate(
 
     \b
     Example: chinese-mimi evaluate data/premium/valid.jsonl --model outputs/mimi/checkpoints/last --out report"""
-    from chinese_mimi.evaluate import evaluate
-    evaluate(sources, model, out, n_codebooks=codebooks)
+    from chinese_mimi.evaluate import evaluate, summary_text
+    _check_dtype(dtype)
+    summary = evaluate(sources, model, out, codebooks, opus or (), limit, workers, device, dtype)
+    print(f"{summary_text(summary)}\n{out/'report.html'}")
+    _left_out((f["path"], f["reason"]) for f in summary["skipped"])
 
 @app.command()
 def check(
@@ -227,29 +245,29 @@ def convert(
     print(f"{info['path']} ({info['kind']}) is now {target} ({to})")
 
 @app.command()
-def demo(out: Out = Path("demo")):
+def demo(
+    out: Out = Path("demo"),
+    device: Annotated[Optional[str], typer.Option(metavar="DEVICE", help="cpu, cuda, cuda:1, ... or auto, as the recipe says.")] = None,
+    dtype: Annotated[Optional[str], typer.Option(metavar="DTYPE", help="float32, bfloat16 or float64.")] = None,
+):
     """Go the whole way with a small corpus and codec.
 
     \b
     Example: chinese-mimi demo --out demo"""
     from chinese_mimi.demo import run_demo
-    run_demo(out)
+    run_demo(out, overrides=_as_overrides(device, dtype))
 
 # %% ../nbs/51_cli.ipynb #8e01b6bd
-_EXTRAS = {"matplotlib": "eval", "pesq": "eval", "pystoi": "eval", "parselmouth": "eval", "espeakng_loader": "demo", "flash_attn": "flash", "gradio": "app"}
 _UsageError = typer.BadParameter.__base__  # Typer carries a Click of its own or uses the installed one, as its version wants
 
 def _verdict(call):
     "(exit code, line for stderr or None) of calling the application"
-    try: return call() or 0, None
+    try: return (code := call() or 0), "interrupted" if code == 130 else None  # some versions of Typer catch ctrl-C, some raise Abort
     except _UsageError as e:
         command = e.ctx.command_path if e.ctx else "chinese-mimi"
-        return 2, f"{e.format_message()} See {command} --help"
+        return 2, f"{e.format_message().rstrip('.')}; see {command} --help"
     except MimiError as e: return e.exit_code, str(e)
     except (typer.Abort, KeyboardInterrupt): return 130, "interrupted"
-    except ModuleNotFoundError as e:
-        if (extra := _EXTRAS.get((e.name or "").partition(".")[0])) is None: raise
-        return 1, f"{e.name} is not installed; pip install 'chinese-mimi[{extra}]'"
     except BrokenPipeError: return 1, None
     except OSError as e:
         if e.filename is None: raise

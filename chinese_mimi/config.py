@@ -72,7 +72,9 @@ def atomic_dir(
 class SeanetConfig:
     "The convolutional encoder and decoder (SEANet, as in EnCodec)."
     n_filters: int = 64                 # channels after the first convolution; doubled at every stride
-    strides: list[int] = field(default_factory=lambda: [8, 5, 4, 2])  # in decoder order: the encoder takes them backwards
+    strides: list[int] = field(default_factory=lambda: [8, 5, 4, 2])  # of the decoder, from the latent on
+    encoder_strides: list[int] = field(default_factory=list)  # from the waveform on; empty: `strides` backwards
+    first_pad_mode: str = "constant"    # of the encoder's first convolution: zeros; "reflect" in the original Chinese-Mimi
     n_residual_layers: int = 1          # residual units before each stride
     kernel_size: int = 7                # of the first convolution
     last_kernel_size: int = 3           # of the last convolution
@@ -141,6 +143,9 @@ class CodecConfig:
         check(self.frame_rate > 0 and abs(self.sample_rate/self.frame_rate - self.frame_size) < 1e-6, "frame_rate",
               f"{self.sample_rate} Hz is not a whole number of samples per frame at {self.frame_rate} Hz")
         check(s.strides and all(r >= 1 for r in s.strides), "seanet.strides", f"{list(s.strides)} must be positive integers")
+        check(not s.encoder_strides or (len(s.encoder_strides) == len(s.strides) and prod(s.encoder_strides) == prod(s.strides)), "seanet.encoder_strides",
+              f"{list(s.encoder_strides)} must be as many as strides {list(s.strides)}, with the same product")
+        check(s.first_pad_mode in ("constant", "reflect", "replicate"), "seanet.first_pad_mode", f"{s.first_pad_mode!r} is unknown; constant, reflect or replicate")
         check(self.frame_size % self.hop_length == 0, "seanet.strides",
               f"their product {self.hop_length} does not divide the {self.frame_size} samples of a frame (sample_rate / frame_rate)")
         check(s.n_filters % s.compress == 0, "seanet.compress", f"{s.compress} does not divide n_filters {s.n_filters}")
@@ -154,9 +159,9 @@ class CodecConfig:
 PRESETS = {
     "mimi-16khz": lambda: CodecConfig(),
     "mimi-24khz": lambda: CodecConfig(sample_rate=24000, seanet=SeanetConfig(strides=[8, 6, 5, 4]), quantizer=QuantizerConfig(n_codebooks=32)),
-    "demo": lambda: CodecConfig(seanet=SeanetConfig(n_filters=16, dimension=128),
+    "demo": lambda: CodecConfig(seanet=SeanetConfig(n_filters=16, dimension=128, strides=[2, 4, 5, 8]),
                                 transformer=TransformerConfig(n_layers=2, n_heads=4, dim_feedforward=512),
-                                quantizer=QuantizerConfig(n_codebooks=8, codebook_size=256, codebook_dim=64)),
+                                quantizer=QuantizerConfig(n_codebooks=11, codebook_size=256, codebook_dim=64)),
 }
 
 def preset(
@@ -221,6 +226,7 @@ class DiscriminatorConfig:
 class TeacherConfig:
     "Where the semantic targets come from."
     features: str = ""                  # folder, from `chinese-mimi extract`
+    name: str = ""                      # whose they are; a run fills it in from the folder
 
 @dataclass
 class DropoutConfig:
@@ -287,6 +293,8 @@ class TrainConfig:
         check(self.optim.schedule in ("constant", "cosine"), "optim.schedule", f"{self.optim.schedule!r} is unknown; constant or cosine")
         check(self.precision in ("float32", "bfloat16", "float64"), "precision", f"{self.precision!r} is unknown; float32, bfloat16 or float64")
         check(len(self.discriminator.n_ffts) > 0, "discriminator.n_ffts", "needs at least one size")
+        samples = self.segment_frames*self.model.frame_size
+        check(not self.adversarial or samples >= max(self.discriminator.n_ffts), "data.segment", f"{samples} samples are shorter than the longest of discriminator.n_ffts")
         check(any(w > 0 for w in (self.loss.adversarial, self.loss.feature, self.loss.mel, self.loss.wave)), "loss", "every loss on the waveform is 0; nothing would be learnt")
         return self
 

@@ -349,9 +349,10 @@ def make_demo_corpus(
     seed=0,
     sample_rate=16000,  # Hz
     workers=2,          # processes that speak
+    takes=1,            # how often each held-out sentence is spoken, by voices drawn anew
 ) -> dict:
     "Write `out/train` and `out/heldout`, both as a WenetSpeech4TTS download; returns their paths as `train` and `heldout`. Raises `ConfigError`."
-    out, asked = Path(out), dict(minutes=minutes, seed=seed, sample_rate=sample_rate)
+    out, asked = Path(out), dict(minutes=minutes, seed=seed, sample_rate=sample_rate, takes=takes)
     if not minutes > .5: raise ConfigError(f"minutes: {minutes} is too short for a corpus; take 1 or more")
     paths, note = dict(train=out/"train", heldout=out/"heldout"), out/"demo_corpus.json"
     if note.is_file() and json.loads(note.read_text()) == asked: return paths
@@ -359,8 +360,8 @@ def make_demo_corpus(
     tmp = out.with_name(f".{out.name}.tmp")                       # renamed when whole; not `atomic_dir`, which syncs every file to disk
     for old in tmp, out: shutil.rmtree(old, ignore_errors=True)
     _lay_out(tmp/"train", 0, _plan(TRAIN_TEXT, np.random.default_rng([seed, 0])), minutes*60, [seed, 1], sample_rate, workers)
-    once = islice(_plan(HELDOUT_TEXT, np.random.default_rng([seed, 2])), len(HELDOUT_TEXT))
-    _lay_out(tmp/"heldout", 1, once, float("inf"), [seed, 3], sample_rate, workers)
+    held_out = islice(_plan(HELDOUT_TEXT, np.random.default_rng([seed, 2])), takes*len(HELDOUT_TEXT))
+    _lay_out(tmp/"heldout", 1, held_out, float("inf"), [seed, 3], sample_rate, workers)
     (tmp/"demo_corpus.json").write_text(json.dumps(asked))
     tmp.rename(out)
     return paths

@@ -71,8 +71,9 @@ class MultiScaleSTFTDiscriminator(nn.Module):
     def forward(self,
         wav,  # `(B, 1, T)`, T at least the longest window
     ):
-        "Logits, a list over scales of `(B, 1, frames, bins)`; feature maps, a list over scales of lists. Raises `ConfigError` for a segment that is too short."
+        "Logits, a list over scales of `(B, 1, frames, bins)`; feature maps, a list of lists. Raises `ConfigError` for too short a segment."
         if wav.shape[-1] < max(self.n_ffts):
-            raise ConfigError(f"discriminator.n_ffts: a window of {max(self.n_ffts)} samples does not fit in a segment of {wav.shape[-1]}; lengthen data.segment")
+            raise ConfigError(f"discriminator.n_ffts: a window of {max(self.n_ffts)} samples does not fit in a segment of {wav.shape[-1]}; "
+                              "lengthen data.segment")
         logits, fmaps = zip(*(scale(wav) for scale in self.scales))
         return list(logits), list(fmaps)

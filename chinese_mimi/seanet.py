@@ -52,8 +52,8 @@ class SeanetEncoder(nn.Module):
     def __init__(self, cfg: SeanetConfig):
         super().__init__()
         n = cfg.n_filters
-        self.conv_in = CausalConv1d(1, n, cfg.kernel_size)
-        self.blocks = nn.ModuleList(EncoderBlock(cfg, n*2**i, stride) for i, stride in enumerate(reversed(cfg.strides)))
+        self.conv_in = CausalConv1d(1, n, cfg.kernel_size, pad_mode=cfg.first_pad_mode)
+        self.blocks = nn.ModuleList(EncoderBlock(cfg, n*2**i, stride) for i, stride in enumerate(cfg.encoder_strides or cfg.strides[::-1]))
         self.conv_out = CausalConv1d(n*2**len(cfg.strides), cfg.dimension, cfg.last_kernel_size)
 
     def forward(self, x):

@@ -74,6 +74,7 @@ class Data:
         self.features = None
         if cfg.teacher.features:
             self.features = FeatureStore(cfg.teacher.features)
+            cfg.teacher.name = self.features.teacher
         elif cfg.loss.distill: raise ConfigError("teacher.features: no folder given; make one with `chinese-mimi extract`, or train without a teacher: loss.distill=0")
 
     def batches(self, first_step, ranks: Ranks):

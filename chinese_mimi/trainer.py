@@ -175,11 +175,10 @@ class Trainer:
         return {k: v.item() for k, v in logs.items()} | {f"norm_{k}": v.item() for k, v in balanced.norms.items()} | dict(grad_norm=norm.item(), grad_norm_discriminator=norm_d.item())
 
     def _distill(self, semantic, batch):
-        "Cosine distance to the teacher over real frames, weighted so that ranks with fewer of them count less"
+        "Cosine distance to the teacher, mean over the real frames of all ranks"
         frames = torch.arange(semantic.shape[1], device=self.device)
         mask = frames < batch["n_frames"].to(self.device)[:, None]
-        share = mask.sum() / self.ranks.mean(mask.sum().to(self.dtype).clone())
-        return cosine_distillation(semantic, batch["features"].to(self.device, self.dtype), mask) * share
+        return cosine_distillation(semantic, batch["features"].to(self.device, self.dtype), mask, count=self.ranks.mean(mask.sum().to(self.dtype)))
 
     def _grad_norm(self, module):
         grads = [p.grad for p in module.parameters() if p.grad is not None]
@@ -245,7 +244,7 @@ class Trainer:
         finally: codec.train()
 
 # %% ../nbs/32_trainer.ipynb #2585265f
-FREE = ("output_dir", "device", "compile", "data.workers", "data.train", "data.valid", "data.valid_files", "teacher.features", "optim.steps",
+FREE = ("output_dir", "device", "compile", "data.workers", "data.train", "data.valid", "data.valid_files", "teacher.features", "teacher.name", "optim.steps",
         "checkpoint.every", "checkpoint.keep", "checkpoint.log_every", "checkpoint.valid_every")
 
 def config_differences(a: TrainConfig, b: TrainConfig) -> list[str]:
