@@ -9,7 +9,7 @@ __all__ = ['app', 'Model', 'Out', 'Codebooks', 'Raw', 'Device', 'Dtype', 'prepar
 # %% ../nbs/51_cli.ipynb #d7b36b94
 import sys
 from pathlib import Path
-from typing import Annotated, Optional
+from typing import Annotated
 
 import typer
 
@@ -22,7 +22,7 @@ app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions
 
 Model = Annotated[str, typer.Option("--model", "-m", metavar="MODEL", help="A folder, a .safetensors file, a Chinese-Mimi .pt, or a hub id.")]
 Out = Annotated[Path, typer.Option("--out", "-o", metavar="DIR", help="Folder for the results.")]
-Codebooks = Annotated[Optional[int], typer.Option("--codebooks", "-n", min=1, metavar="N", help="Use the first N codebooks only.")]
+Codebooks = Annotated[int | None, typer.Option("--codebooks", "-n", min=1, metavar="N", help="Use the first N codebooks only.")]
 Raw = Annotated[bool, typer.Option("--raw", help="Take the plain weights instead of the averaged ones.")]
 Device = Annotated[str, typer.Option(metavar="DEVICE", help="cpu, cuda, cuda:1, ... or auto.")]
 Dtype = Annotated[str, typer.Option(metavar="DTYPE", help="float32, bfloat16, float16 or float64.")]
@@ -64,10 +64,10 @@ def prepare(
     sources: Annotated[list[Path], typer.Argument(metavar="DIR", help="Folders of audio, WenetSpeech4TTS slices, or their .tar.gz files.")],
     out: Out,
     valid_ratio: Annotated[float, typer.Option(metavar="SHARE", help="Share of the recordings that is held out.")] = 0.01,
-    unpack_to: Annotated[Optional[Path], typer.Option(metavar="DIR", help="Where .tar.gz slices are unpacked; OUT/unpacked by default.")] = None,
-    filelist: Annotated[Optional[Path], typer.Option(metavar="FILE", help="Take only the utterances that it names.")] = None,
-    min_dnsmos: Annotated[Optional[float], typer.Option(metavar="SCORE", help="Take only those with at least this DNSMOS score.")] = None,
-    workers: Annotated[Optional[int], typer.Option(min=1, metavar="N", help="Processes; one for each core by default.")] = None,
+    unpack_to: Annotated[Path | None, typer.Option(metavar="DIR", help="Where .tar.gz slices are unpacked; OUT/unpacked by default.")] = None,
+    filelist: Annotated[Path | None, typer.Option(metavar="FILE", help="Take only the utterances that it names.")] = None,
+    min_dnsmos: Annotated[float | None, typer.Option(metavar="SCORE", help="Take only those with at least this DNSMOS score.")] = None,
+    workers: Annotated[int | None, typer.Option(min=1, metavar="N", help="Processes; one for each core by default.")] = None,
 ):
     """List the speech in folders: train.jsonl, valid.jsonl.
 
@@ -114,9 +114,9 @@ def _as_overrides(device, dtype):
 @app.command()
 def train(
     config: Annotated[Path, typer.Option("--config", "-c", metavar="YAML", help="For example configs/mimi.yaml.")],
-    overrides: Annotated[Optional[list[str]], typer.Argument(metavar="KEY=VALUE", help="Win over the file: optim.steps=1000 data.batch_size=8.")] = None,
-    device: Annotated[Optional[str], typer.Option(metavar="DEVICE", help="Short for device=DEVICE.")] = None,
-    dtype: Annotated[Optional[str], typer.Option(metavar="DTYPE", help="Short for precision=DTYPE.")] = None,
+    overrides: Annotated[list[str] | None, typer.Argument(metavar="KEY=VALUE", help="Win over the file: optim.steps=1000 data.batch_size=8.")] = None,
+    device: Annotated[str | None, typer.Option(metavar="DEVICE", help="Short for device=DEVICE.")] = None,
+    dtype: Annotated[str | None, typer.Option(metavar="DTYPE", help="Short for precision=DTYPE.")] = None,
 ):
     """Train a codec, or resume the run of this name.
 
@@ -131,9 +131,9 @@ def train(
 def reconstruct(
     source: Annotated[Path, typer.Argument(metavar="FILE|DIR", help="An audio file, or a folder of them.")],
     out: Out,
-    model: Annotated[Optional[str], typer.Option("--model", "-m", metavar="MODEL", help="A folder, a .safetensors file, a Chinese-Mimi .pt, or a hub id.")] = None,
-    epoch: Annotated[Optional[int], typer.Option(min=1, metavar="N", help="With --model-id: the checkpoint at the end of this epoch.")] = None,
-    model_id: Annotated[Optional[str], typer.Option(metavar="ID", help="A run below outputs/, ours or the original project's.")] = None,
+    model: Annotated[str | None, typer.Option("--model", "-m", metavar="MODEL", help="A folder, a .safetensors file, a Chinese-Mimi .pt, or a hub id.")] = None,
+    epoch: Annotated[int | None, typer.Option(min=1, metavar="N", help="With --model-id: the checkpoint at the end of this epoch.")] = None,
+    model_id: Annotated[str | None, typer.Option(metavar="ID", help="A run below outputs/, ours or the original project's.")] = None,
     codebooks: Codebooks = None,
     raw: Raw = False,
     device: Device = "auto",
@@ -193,10 +193,10 @@ def evaluate(
     sources: Annotated[list[Path], typer.Argument(metavar="DIR|MANIFEST", help="Audio files, folders of them, or manifests.")],
     model: Annotated[list[str], typer.Option("--model", "-m", metavar="MODEL", help="Once for each model to compare.")],
     out: Out,
-    codebooks: Annotated[Optional[list[int]], typer.Option("--codebooks", "-n", min=1, metavar="N", help="Use the first N only; once for each N to compare.")] = None,
-    opus: Annotated[Optional[list[float]], typer.Option(metavar="KBPS", help="Measure Opus at this rate too; once for each.")] = None,
-    limit: Annotated[Optional[int], typer.Option(min=1, metavar="N", help="Measure N files only, evenly spaced.")] = None,
-    workers: Annotated[Optional[int], typer.Option(min=1, metavar="N", help="Processes; one for each core by default.")] = None,
+    codebooks: Annotated[list[int] | None, typer.Option("--codebooks", "-n", min=1, metavar="N", help="Use the first N only; once for each N to compare.")] = None,
+    opus: Annotated[list[float] | None, typer.Option(metavar="KBPS", help="Measure Opus at this rate too; once for each.")] = None,
+    limit: Annotated[int | None, typer.Option(min=1, metavar="N", help="Measure N files only, evenly spaced.")] = None,
+    workers: Annotated[int | None, typer.Option(min=1, metavar="N", help="Processes; one for each core by default.")] = None,
     device: Device = "auto",
     dtype: Dtype = "float32",
 ):
@@ -213,7 +213,7 @@ def evaluate(
 @app.command()
 def check(
     model: Annotated[str, typer.Argument(metavar="MODEL", help="A folder, a .safetensors file, a Chinese-Mimi .pt, or a hub id.")],
-    audio: Annotated[Optional[Path], typer.Option(metavar="FILE", help="Compare on this recording instead of a synthetic voice.")] = None,
+    audio: Annotated[Path | None, typer.Option(metavar="FILE", help="Compare on this recording instead of a synthetic voice.")] = None,
     raw: Raw = False,
     device: Device = "cpu",
     dtype: Dtype = "float32",
@@ -247,8 +247,8 @@ def convert(
 @app.command()
 def demo(
     out: Out = Path("demo"),
-    device: Annotated[Optional[str], typer.Option(metavar="DEVICE", help="cpu, cuda, cuda:1, ... or auto, as the recipe says.")] = None,
-    dtype: Annotated[Optional[str], typer.Option(metavar="DTYPE", help="float32, bfloat16 or float64.")] = None,
+    device: Annotated[str | None, typer.Option(metavar="DEVICE", help="cpu, cuda, cuda:1, ... or auto, as the recipe says.")] = None,
+    dtype: Annotated[str | None, typer.Option(metavar="DTYPE", help="float32, bfloat16 or float64.")] = None,
 ):
     """Go the whole way with a small corpus and codec.
 

@@ -131,6 +131,12 @@ class CodecConfig:
 
     def n_frames(self, n_samples): return ceil(n_samples / self.frame_size)
 
+    def same_network(self, other) -> bool:
+        "True when weights of one fit the other and mean the same: all but what only initialisation and training look at."
+        r = dataclasses.replace
+        bare = lambda c: r(c, transformer=r(c.transformer, layer_scale=0.), quantizer=r(c.quantizer, decay=0., threshold_usage=0., check_every=1, kmeans_iters=1))
+        return bare(self) == bare(other)
+
     def validate(self, name="model"):
         "Raise `ConfigError` for a shape that cannot be built; returns the configuration."
         s, t, q = self.seanet, self.transformer, self.quantizer

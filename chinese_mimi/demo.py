@@ -53,7 +53,7 @@ def run_demo(
     say(f"speaking {minutes:g} minutes of Mandarin (eSpeak NG)")
     corpus = make_demo_corpus(out/"corpus", minutes=minutes, takes=takes)
     prepare(corpus["train"], out/"manifests")
-    say(f"teacher features: {STAND_IN}")
+    say("teacher features")
     extract(out/"manifests"/"train.jsonl", "logmel", out/"features")
     cfg = demo_config(out, *overrides)
     say(f"training {cfg.optim.steps} steps; log in {cfg.run_dir/'log.jsonl'}")
@@ -77,7 +77,7 @@ def verdict(summary, books, checkpoint, report, reconstructions, heldout) -> str
     by = {s["model"]: s["metrics"] for s in summary["systems"]}
     mean = lambda label, k: by[label][k]["mean"]
     ratio = mean("trained", "mel_distance")/mean("untrained", "mel_distance")
-    left = [b["left_out"]["mean"] for b in summary["codebooks"]["trained"]]
+    left = [b["left_out"]["increase"] for b in summary["codebooks"]["trained"]]
     size = summary["models"]["trained"]["codebook_size"]
     lines = ["", f"held-out sentences: {summary['files']} measured; codebook use over all of them, {books[0]['frames']/size:.0f} frames per code",
              *(f"  {name:14} trained {mean('trained', k):7.3f}   untrained {mean('untrained', k):7.3f}" for name, k in

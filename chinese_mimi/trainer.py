@@ -125,7 +125,7 @@ class Trainer:
 
     def _init_from(self, codec, src):
         config, tensors, _ = load_weights(src)
-        if config != codec.config: raise ConfigError(f"init_from: {src} has another shape than this configuration's model; take its config.yaml as `model`, or another source")
+        if not config.same_network(codec.config): raise ConfigError(f"init_from: {src} has another shape than this configuration's model; take its config.yaml as `model`, or another source")
         codec.load_state_dict(tensors)
 
     def train_step(self, batch) -> dict:
