@@ -47,15 +47,8 @@ class EncoderBlock(nn.Module):
         for unit, s in zip(self.units, state): x = unit.step(x, s)
         return self.down.step(F.elu(x), state[-1])
 
-class SeanetEncoder(nn.Module):
-    "Waveform to latent: (B, 1, T) -> (B, dimension, T / product of the strides)."
-    def __init__(self, cfg: SeanetConfig):
-        super().__init__()
-        n = cfg.n_filters
-        self.conv_in = CausalConv1d(1, n, cfg.kernel_size, pad_mode=cfg.first_pad_mode)
-        self.blocks = nn.ModuleList(EncoderBlock(cfg, n*2**i, stride) for i, stride in enumerate(cfg.encoder_strides or cfg.strides[::-1]))
-        self.conv_out = CausalConv1d(n*2**len(cfg.strides), cfg.dimension, cfg.last_kernel_size)
-
+class _Seanet(nn.Module):
+    "What encoder and decoder share: a convolution, blocks, ELU, a convolution."
     def forward(self, x):
         x = self.conv_in(x)
         for block in self.blocks: x = block(x)
@@ -64,10 +57,19 @@ class SeanetEncoder(nn.Module):
     def new_state(self): return [ConvState()] + [b.new_state() for b in self.blocks] + [ConvState()]
 
     def step(self, x, state):
-        "The next samples of a stream, a multiple of the product of the strides; `state` moves on."
+        "The next inputs of a stream, of an encoder a multiple of the product of its strides; `state` moves on."
         x = self.conv_in.step(x, state[0])
         for block, s in zip(self.blocks, state[1:]): x = block.step(x, s)
         return self.conv_out.step(F.elu(x), state[-1])
+
+class SeanetEncoder(_Seanet):
+    "Waveform to latent: (B, 1, T) -> (B, dimension, T / product of the strides)."
+    def __init__(self, cfg: SeanetConfig):
+        super().__init__()
+        n = cfg.n_filters
+        self.conv_in = CausalConv1d(1, n, cfg.kernel_size, pad_mode=cfg.first_pad_mode)
+        self.blocks = nn.ModuleList(EncoderBlock(cfg, n*2**i, stride) for i, stride in enumerate(cfg.encoder_strides or cfg.strides[::-1]))
+        self.conv_out = CausalConv1d(n*2**len(cfg.strides), cfg.dimension, cfg.last_kernel_size)
 
 # %% ../nbs/11_seanet.ipynb #b06c7de0
 class DecoderBlock(nn.Module):
@@ -88,7 +90,7 @@ class DecoderBlock(nn.Module):
         for unit, s in zip(self.units, state[1:]): x = unit.step(x, s)
         return x
 
-class SeanetDecoder(nn.Module):
+class SeanetDecoder(_Seanet):
     "Latent to waveform: (B, dimension, T) -> (B, 1, T * product of the strides)."
     def __init__(self, cfg: SeanetConfig):
         super().__init__()
@@ -96,16 +98,3 @@ class SeanetDecoder(nn.Module):
         self.conv_in = CausalConv1d(cfg.dimension, n, cfg.kernel_size)
         self.blocks = nn.ModuleList(DecoderBlock(cfg, n//2**i, stride) for i, stride in enumerate(cfg.strides))
         self.conv_out = CausalConv1d(cfg.n_filters, 1, cfg.last_kernel_size)
-
-    def forward(self, x):
-        x = self.conv_in(x)
-        for block in self.blocks: x = block(x)
-        return self.conv_out(F.elu(x))
-
-    def new_state(self): return [ConvState()] + [b.new_state() for b in self.blocks] + [ConvState()]
-
-    def step(self, x, state):
-        "The next latents of a stream; `state` moves on."
-        x = self.conv_in.step(x, state[0])
-        for block, s in zip(self.blocks, state[1:]): x = block.step(x, s)
-        return self.conv_out.step(F.elu(x), state[-1])

@@ -6,6 +6,7 @@
 __all__ = ['Tile', 'shuffled', 'TiledSampler', 'SegmentDataset', 'loader']
 
 # %% ../nbs/22_segments.ipynb #5dafc62d
+import signal
 from collections import namedtuple
 
 import numpy as np
@@ -135,6 +136,10 @@ def _collate(items):
     return out | dict(wav=torch.stack(batch["wav"]), features=features, n_frames=torch.tensor(batch["n_frames"]), ids=batch["id"], index=torch.tensor(batch["index"]))
 
 # %% ../nbs/22_segments.ipynb #00993474
+def _unbothered(worker):
+    "Ctrl-C and torchrun's SIGTERM reach the whole process group; what to do is the trainer's to say, and it still needs batches until the end of its step"
+    for s in signal.SIGINT, signal.SIGTERM: signal.signal(s, signal.SIG_IGN)
+
 class loader:
     "Batches of the steps asked for. Iterate once; `broken` then names the files that could not be read, with their reasons."
     def __init__(
@@ -163,7 +168,7 @@ class loader:
     def __iter__(self):
         "dict of wav (B, 1, T), features (B, F, D) or None, n_frames (B,), index (B,) the samples' numbers, ids. Raises `MimiError` when too many files are broken."
         batches = torch.utils.data.DataLoader(_Draws(self.dataset, self.sampler), batch_sampler=self._numbers(), collate_fn=_collate, num_workers=self.workers,
-                                              multiprocessing_context="fork" if self.workers else None, pin_memory=torch.cuda.is_available())
+                                              multiprocessing_context="fork" if self.workers else None, worker_init_fn=_unbothered, pin_memory=torch.cuda.is_available())
         for batch in batches:
             self.broken |= batch.pop("broken")
             self.failed += batch["failed"]

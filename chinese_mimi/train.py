@@ -16,7 +16,7 @@ from .config import ConfigError, MimiError, TrainConfig, atomic_write, load_conf
 from .audio import read
 from .metrics import mel_distance, pesq, stoi
 from .corpus import audio_path, check_manifest, read_manifest
-from .teacher import FeatureStore
+from .teacher import FeatureStore, STAND_IN
 from .segments import SegmentDataset, TiledSampler, loader
 from .trainer import Ranks, Trainer, lr_scale, refuse_other_config
 
@@ -129,8 +129,10 @@ def train(cfg: TrainConfig) -> int:
     per_step = cfg.data.batch_size * ranks.world * cfg.data.segment
     say(f"{cfg.run_id}: {len(data.train)} utterances, {per_step:g} s of audio per step, {ranks.world} rank(s) on {device}, "
         + (f"resuming at step {first}" if first else "from the start") + f" of {cfg.optim.steps}")
-    if data.features and data.features.teacher == "logmel" and cfg.loss.distill:
-        say("teacher: logmel, a stand-in made of log-mel frames; this is not semantic distillation")
+    teacher = {}
+    if data.features and cfg.loss.distill:
+        teacher = dict(teacher=data.features.teacher if data.features.semantic else f"{data.features.teacher}: {STAND_IN}")
+        say(f"teacher: {teacher['teacher']}")
 
     interrupt, progress = Interrupt(), tqdm(total=cfg.optim.steps, initial=first, disable=None if ranks.rank == 0 else True, unit="step")
     clock, since, stopped, batches = time.perf_counter(), first, 0, data.batches(first, ranks)
@@ -146,7 +148,7 @@ def train(cfg: TrainConfig) -> int:
                 speed, clock, since = (step - since)*per_step/(now - clock), now, step
                 books = [perplexity(b.usage) for b in trainer.codec.quantizer.codebooks]
                 if ranks.rank == 0:
-                    run.log(step=step, **logs, perplexity=books, lr=cfg.optim.lr*lr_scale(cfg, step - 1), audio_seconds_per_second=round(speed, 2), skipped=trainer.skipped)
+                    run.log(step=step, **logs, perplexity=books, lr=cfg.optim.lr*lr_scale(cfg, step - 1), **teacher, audio_seconds_per_second=round(speed, 2), skipped=trainer.skipped)
                     progress.set_postfix({k: f"{v:.3g}" for k, v in logs.items() if "norm" not in k} | {"x": f"{speed:.1f}"})
             if step % cfg.checkpoint.valid_every == 0 or step == cfg.optim.steps:
                 if ranks.rank == 0:
