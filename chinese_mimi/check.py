@@ -11,7 +11,7 @@ import tempfile
 import torch
 from .codec import Mimi, compare_tokens
 from .config import MimiError
-from .weights import save_transformers
+from .weights import save_transformers, transformers_runs
 
 # %% ../nbs/17_check.ipynb #3d330524
 def synthetic_voice(sample_rate: int, seconds: float):
@@ -33,10 +33,10 @@ def check(
     wav=None,  # (1, T) at the codec's sample rate; a synthetic voice 1.2 times as long as the attention window if None
 ) -> list:
     "(what, result, passed) for tokens and waveform against transformers and for streaming. Raises `MimiError` for a model that `MimiModel` cannot be."
-    from transformers import MimiConfig, MimiModel, __version__
+    from transformers import MimiModel, __version__
     from transformers.utils import logging
     cfg, size = codec.config, codec.frame_size
-    if cfg.resample_stride != 2 and not hasattr(MimiConfig, "latent_stride"):
+    if not transformers_runs(cfg):
         raise MimiError(f"transformers {__version__} goes from {cfg.frame_rate*2:g} steps to {cfg.frame_rate:g} frames per second only; 5.21 and newer, for Python 3.11 and newer, can run this model")
     if wav is None: wav = synthetic_voice(cfg.sample_rate, 1.2*cfg.transformer.context*cfg.hop_length/cfg.sample_rate + 0.5)
     wav = wav[None, :, :wav.shape[-1]//size*size].to(codec.device, codec.dtype)

@@ -4,7 +4,8 @@
 
 # %% auto #0
 __all__ = ['fingerprint', 'read_safetensors', 'write_native', 'save_native', 'default_card', 'read_config', 'infer_config',
-           'to_transformers', 'save_transformers', 'to_kyutai', 'save_kyutai', 'shipped', 'load_weights', 'convert']
+           'to_transformers', 'transformers_runs', 'save_transformers', 'to_kyutai', 'save_kyutai', 'shipped',
+           'load_weights', 'convert']
 
 # %% ../nbs/14_weights.ipynb #2b9899de
 import dataclasses, hashlib, json, math, re
@@ -276,6 +277,11 @@ def to_transformers(
         "num_key_value_heads": config.transformer.n_heads, "upsample_groups": D, "vector_quantization_hidden_dimension": q.codebook_dim,
         "rope_theta": config.transformer.max_period, "rope_parameters": {"rope_type": "default", "rope_theta": config.transformer.max_period}}
     return cfg, to_style(tensors, config, "transformers")
+
+def transformers_runs(config: CodecConfig) -> bool:
+    "Whether the transformers that is installed can run this model: before 5.21, the first that needs Python 3.11, only two latent steps per frame."
+    from transformers import MimiConfig
+    return config.resample_stride == 2 or hasattr(MimiConfig, "latent_stride")
 
 def save_transformers(
     folder,               # made, or replaced where it holds a saved model and nothing else
