@@ -30,7 +30,7 @@ def demo_config(out, *overrides):
     return load_config(files("chinese_mimi")/"data"/"demo.yaml", [*paths, *overrides])
 
 def untrained(cfg) -> Mimi:
-    "The codec as the run found it before its first step: random weights from the run's seed."
+    "The same network with random weights, from the run's seed."
     torch.manual_seed(cfg.seed)
     return Mimi(cfg.model).eval()
 

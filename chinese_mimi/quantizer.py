@@ -181,9 +181,9 @@ class SplitQuantizer(nn.Module):
 
     @torch.no_grad()
     def initialize(self, x, generator):
-        "k-means on a latent (B, D, F), codebook after codebook on what the ones before leave."
+        "k-means on a latent (B, D, F), codebook after codebook on what the ones before leave. Those that are initialized stay."
         for part in self.semantic, self.acoustic:
             residual = part.input_proj(x).transpose(1, 2).flatten(0, 1)
             for book in part.codebooks:
-                book.initialize(residual, self.cfg.kmeans_iters, generator)
+                if not book.initialized: book.initialize(residual, self.cfg.kmeans_iters, generator)
                 residual = residual - book.decode(book.encode(residual)).to(residual)

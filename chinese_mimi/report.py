@@ -180,7 +180,7 @@ def rate_picture(summary) -> str:
         ax.set(title=f"{METRICS[k][0]}, {_way(k)} is better", xlabel="kbps", ylabel=METRICS[k][1], xscale="log")
         ax.set_xticks([r for i, r in enumerate(rates) if i == 0 or r > 1.25*rates[i - 1]])
         ax.xaxis.set_major_formatter(lambda v, _: f"{v:g}"); ax.minorticks_off(); ax.grid(axis="y")
-        ax.legend()
+        if ax.get_legend_handles_labels()[0]: ax.legend()
         out.append(picture(fig, f"{METRICS[k][0]} over bit rate"))
     return f"<h3>Quality over bit rate</h3><div class='grid pair'>{''.join(out)}</div>"
 

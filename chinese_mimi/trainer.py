@@ -124,9 +124,12 @@ class Trainer:
         return {k: w for k, w in dict(adversarial=l.adversarial, feature=l.feature, mel=l.mel, wave=l.wave).items() if w > 0}
 
     def _init_from(self, codec, src):
+        "Weights to start from. With fewer codebooks the last ones are dropped; further ones are made from the first batch."
         config, tensors, _ = load_weights(src)
+        config.quantizer.n_codebooks = codec.config.quantizer.n_codebooks
         if not config.same_network(codec.config): raise ConfigError(f"init_from: {src} has another shape than this configuration's model; take its config.yaml as `model`, or another source")
-        codec.load_state_dict(tensors)
+        own = codec.state_dict()
+        codec.load_state_dict(own | {k: v for k, v in tensors.items() if k in own})
 
     def train_step(self, batch) -> dict:
         "Move on by one batch of `loader`; returns the losses by name, as numbers of this rank, or `skipped` = 1 and no more."
