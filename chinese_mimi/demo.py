@@ -6,12 +6,12 @@
 __all__ = ['demo_config', 'untrained', 'usage', 'run_demo', 'verdict']
 
 # %% ../nbs/43_demo.ipynb #2600277f
-import json, shutil, sys, time
+import json, time
 from importlib.resources import files
 from pathlib import Path
 
 import torch
-from .config import MimiError, load_config, to_yaml, atomic_write
+from .config import MimiError, load_config, atomic_write
 from .audio import find_audio, read
 from .metrics import codebook_usage
 from .codec import Mimi
@@ -57,7 +57,7 @@ def run_demo(
     extract(out/"manifests"/"train.jsonl", "logmel", out/"features")
     cfg = demo_config(out, *overrides)
     say(f"training {cfg.optim.steps} steps; log in {cfg.run_dir/'log.jsonl'}")
-    if code := train(cfg): raise MimiError("demo: interrupted; the same command goes on from here")
+    if train(cfg): raise MimiError("demo: interrupted; the same command goes on from here")
     checkpoint = RunFolder(cfg).checkpoint(cfg.optim.steps)
     codec = Mimi.from_pretrained(checkpoint)
     say("reconstructing sentences whose text was not in training")

@@ -17,7 +17,7 @@ import torch.distributed as dist
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
-from .config import ConfigError, MimiError, TrainConfig, atomic_dir, atomic_write, load_config, save_config, to_yaml
+from .config import ConfigError, MimiError, TrainConfig, atomic_dir, load_config, save_config
 from .quantizer import sample_rows
 from .weights import write_native, load_weights
 from .codec import Mimi
