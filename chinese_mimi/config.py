@@ -227,6 +227,7 @@ class DiscriminatorConfig:
     n_ffts: list[int] = field(default_factory=lambda: [1024, 2048, 512, 256, 128])
     start: int = 0                      # first step that has an adversary
     every: int = 1                      # steps between two updates of the discriminator
+    init_from: str = ""                 # a checkpoint of a run whose discriminators to start from; empty: fresh ones
 
 @dataclass
 class TeacherConfig:
@@ -257,6 +258,7 @@ class TrainConfig:
     output_dir: str = "outputs"
     run_id: str = ""                    # defaults to the name, so that the same command resumes
     init_from: str = ""                 # a model to start from: whatever `Mimi.from_pretrained` takes
+    freeze: list[str] = field(default_factory=list)  # what stays as `init_from` has it: encoder (all before the codebooks), codebooks
     device: str = "auto"                # auto, cpu, cuda, cuda:1, ...
     precision: str = "float32"          # or bfloat16 (autocast), float64
     compile: bool = False
@@ -297,6 +299,8 @@ class TrainConfig:
         check(0 <= self.dropout.unquantized <= 1, "dropout.unquantized", f"{self.dropout.unquantized} is not between 0 and 1")
         check(0 <= self.optim.ema_decay < 1, "optim.ema_decay", f"{self.optim.ema_decay} is not in [0, 1)")
         check(self.optim.schedule in ("constant", "cosine"), "optim.schedule", f"{self.optim.schedule!r} is unknown; constant or cosine")
+        check(set(self.freeze) <= {"encoder", "codebooks"}, "freeze", f"{list(self.freeze)} may name encoder and codebooks")
+        check(not self.freeze or self.init_from, "freeze", "there is nothing yet worth keeping; name a model by init_from")
         check(self.precision in ("float32", "bfloat16", "float64"), "precision", f"{self.precision!r} is unknown; float32, bfloat16 or float64")
         check(len(self.discriminator.n_ffts) > 0, "discriminator.n_ffts", "needs at least one size")
         samples = self.segment_frames*self.model.frame_size
