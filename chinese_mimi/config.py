@@ -4,9 +4,9 @@
 
 # %% auto #0
 __all__ = ['PRESETS', 'MimiError', 'ConfigError', 'atomic_write', 'atomic_dir', 'SeanetConfig', 'TransformerConfig',
-           'QuantizerConfig', 'CodecConfig', 'preset', 'DataConfig', 'OptimConfig', 'LossConfig', 'BalancerConfig',
-           'DiscriminatorConfig', 'TeacherConfig', 'DropoutConfig', 'CheckpointConfig', 'TrainConfig', 'load_config',
-           'to_yaml', 'save_config', 'load_codec_config', 'pick_device']
+           'QuantizerConfig', 'CodecConfig', 'preset', 'DataConfig', 'AugmentConfig', 'OptimConfig', 'LossConfig',
+           'BalancerConfig', 'DiscriminatorConfig', 'TeacherConfig', 'DropoutConfig', 'CheckpointConfig', 'TrainConfig',
+           'load_config', 'to_yaml', 'save_config', 'load_codec_config', 'pick_device']
 
 # %% ../nbs/00_config.ipynb #45d602f7
 import dataclasses, difflib, os, shutil, sys
@@ -187,6 +187,16 @@ class DataConfig:
     segment: float = 4.0                # seconds; a whole number of frames
     workers: int = 2                    # loader processes per rank
     valid_files: int = 8                # utterances looked at in each validation
+    max_broken: float = 0.05            # share of draws that may meet a broken file before training stops
+
+@dataclass
+class AugmentConfig:
+    "What chance does to a training segment; all of it off."
+    gain: float = 0.0                   # dB by which its level moves at most, up or down
+    speed: float = 0.0                  # share by which its speed, and pitch with it, moves at most; only with teacher.model
+    noise: float = 0.0                  # share of segments that get noise
+    snr: list[float] = field(default_factory=lambda: [10.0, 40.0])  # dB of speech over noise: drawn evenly from ... to
+    noise_files: str = ""               # folder of recordings that the noise is cut from; white noise without
 
 @dataclass
 class OptimConfig:
@@ -233,7 +243,8 @@ class DiscriminatorConfig:
 class TeacherConfig:
     "Where the semantic targets come from."
     features: str = ""                  # folder, from `chinese-mimi extract`
-    name: str = ""                      # whose they are; a run fills it in from the folder
+    model: str = ""                     # instead of it, a teacher that listens in the training loop: `logmel`, `hubert:PATH`
+    name: str = ""                      # whose the targets are; a run fills it in
 
 @dataclass
 class DropoutConfig:
@@ -264,6 +275,7 @@ class TrainConfig:
     compile: bool = False
     model: CodecConfig = field(default_factory=CodecConfig)
     data: DataConfig = field(default_factory=DataConfig)
+    augment: AugmentConfig = field(default_factory=AugmentConfig)
     optim: OptimConfig = field(default_factory=OptimConfig)
     loss: LossConfig = field(default_factory=LossConfig)
     balancer: BalancerConfig = field(default_factory=BalancerConfig)
@@ -291,11 +303,16 @@ class TrainConfig:
         for part, keys in positive.items():
             for k in keys: check((v := getattr(getattr(self, part), k)) > 0, f"{part}.{k}", f"{v} must be more than 0")
         for part, keys in dict(loss=[f.name for f in dataclasses.fields(LossConfig)], optim=("weight_decay", "warmup", "max_norm"),
-                               data=("workers",), discriminator=("start",)).items():
+                               data=("workers", "max_broken"), discriminator=("start",), augment=("gain",)).items():
             for k in keys: check((v := getattr(getattr(self, part), k)) >= 0, f"{part}.{k}", f"{v} must not be negative")
         frames = self.data.segment * self.model.frame_rate
         check(abs(frames - round(frames)) < 1e-6, "data.segment",
               f"{self.data.segment} s is {frames:g} frames at {self.model.frame_rate} Hz; it must be a whole number (try {max(1, round(frames))/self.model.frame_rate:g})")
+        check(not (self.teacher.features and self.teacher.model), "teacher.model", "teacher.features is given too; choose stored features or a teacher in the loop")
+        check(0 <= self.augment.speed <= .5, "augment.speed", f"{self.augment.speed} is not between 0 and 0.5")
+        check(not (self.augment.speed and self.teacher.features), "augment.speed", "stored features do not fit speech at another speed; give teacher.model instead of teacher.features, or set it to 0")
+        check(0 <= self.augment.noise <= 1, "augment.noise", f"{self.augment.noise} is not between 0 and 1")
+        check(len(self.augment.snr) == 2 and self.augment.snr[0] <= self.augment.snr[1], "augment.snr", f"{list(self.augment.snr)} must be two numbers, the lower one first")
         check(0 <= self.dropout.unquantized <= 1, "dropout.unquantized", f"{self.dropout.unquantized} is not between 0 and 1")
         check(0 <= self.optim.ema_decay < 1, "optim.ema_decay", f"{self.optim.ema_decay} is not in [0, 1)")
         check(self.optim.schedule in ("constant", "cosine"), "optim.schedule", f"{self.optim.schedule!r} is unknown; constant or cosine")
@@ -342,7 +359,7 @@ def _read_yaml(path):
 
 def load_config(
     path=None,      # YAML file; None is the defaults
-    overrides=(),   # `key=value` words, which win over the file
+    overrides=(),   # `key=value` words, which win over the file; `key=` is empty text
 ) -> TrainConfig:
     "A checked `TrainConfig` from defaults, the preset it names, a YAML file and overrides, in this order. Raises `ConfigError`."
     from omegaconf import OmegaConf
@@ -353,7 +370,7 @@ def load_config(
     if path is not None: layers.append((_read_yaml(path), str(path)))
     import yaml
     for o in overrides:
-        try: layers.append((OmegaConf.from_dotlist([o]), o))
+        try: layers.append((OmegaConf.from_dotlist([o + '""'*o.endswith("=")]), o))
         except yaml.YAMLError: raise ConfigError(f"{o!r}: the value is not valid YAML") from None
     base = TrainConfig(name=Path(path).stem if path is not None else "run")
     chosen = [tree["preset"] for tree, _ in layers if "preset" in tree]

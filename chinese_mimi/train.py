@@ -16,7 +16,7 @@ from .config import ConfigError, MimiError, TrainConfig, atomic_write, load_conf
 from .audio import read
 from .metrics import mel_distance, pesq, stoi
 from .corpus import audio_path, check_manifest, read_manifest
-from .teacher import FeatureStore, STAND_IN
+from .teacher import FeatureStore, STAND_IN, teacher_from_spec
 from .segments import SegmentDataset, TiledSampler, loader
 from .trainer import Ranks, Trainer, lr_scale, refuse_other_config
 
@@ -59,30 +59,41 @@ class RunFolder:
     def cut_log(self, step):
         if self.log_file.exists(): atomic_write(self.log_file, "".join(json.dumps(r) + "\n" for r in self.rows() if r["step"] <= step))
 
+    def report_broken(self, rank, turn, broken):
+        "Append this rank's broken files of a pass to broken.tsv, and name the first of them."
+        with open(self.path/"broken.tsv", "a", encoding="utf-8") as f: f.write("".join(f"{turn}\t{rank}\t{uid}\t{why}\n" for uid, why in broken.items()))
+        lines = [f"skipped {uid}: {why}" for uid, why in list(broken.items())[:10]] + [f"{len(broken) - 10} more in {self.path/'broken.tsv'}"]*(len(broken) > 10)
+        tqdm.write("\n".join([f"rank {rank}, pass {turn}: {len(broken)} broken files", *lines]), file=sys.stderr)
+
     def log(self, **row):
         with open(self.log_file, "a", encoding="utf-8") as f: f.write(json.dumps(row, ensure_ascii=False) + "\n")
 
 # %% ../nbs/33_train.ipynb #738442bd
 class Data:
-    "Manifests and teacher features of a run, checked before the first step."
-    def __init__(self, cfg: TrainConfig):
+    "Manifests and teacher of a run, checked before the first step. `target` is where its features come from: a `FeatureStore`, a `Teacher` in the loop, or None."
+    def __init__(self, cfg: TrainConfig, device="cpu"):
         for key in "train", "valid":
             if not getattr(cfg.data, key): raise ConfigError(f"data.{key}: no manifest given; make one with `chinese-mimi prepare`")
         self.cfg = cfg
         self.train, self.valid = (read_manifest(p) for p in (cfg.data.train, cfg.data.valid))
         for rows in self.train, self.valid: check_manifest(rows)
-        self.features = None
+        self.features = self.teacher = None
         if cfg.teacher.features:
             self.features = FeatureStore(cfg.teacher.features)
             cfg.teacher.name = self.features.teacher
-        elif cfg.loss.distill: raise ConfigError("teacher.features: no folder given; make one with `chinese-mimi extract`, or train without a teacher: loss.distill=0")
+        elif cfg.teacher.model and cfg.loss.distill:
+            self.teacher = teacher_from_spec(cfg.teacher.model, device)
+            cfg.teacher.name = self.teacher.name
+        elif cfg.loss.distill: raise ConfigError("teacher.features: no folder given; make one with `chinese-mimi extract`, set teacher.model, or train without a teacher: loss.distill=0")
+        self.target = (self.features or self.teacher) if cfg.loss.distill else None
 
-    def batches(self, first_step, ranks: Ranks):
+    def batches(self, first_step, ranks: Ranks, report=None):
         "The batches from `first_step` to the last step, this rank's share of each."
         cfg = self.cfg
-        dataset = SegmentDataset(self.train, cfg.model, cfg.data.segment, self.features)
+        dataset = SegmentDataset(self.train, cfg.model, cfg.data.segment, self.features, cfg.augment)
         sampler = TiledSampler(self.train, cfg.segment_frames, cfg.seed, cfg.model.frame_rate)
-        return loader(dataset, sampler, cfg.data.batch_size, first_step, cfg.optim.steps - first_step, ranks.rank, ranks.world, workers=cfg.data.workers)
+        return loader(dataset, sampler, cfg.data.batch_size, first_step, cfg.optim.steps - first_step, ranks.rank, ranks.world, workers=cfg.data.workers,
+                      limit=cfg.data.max_broken, teacher=self.teacher, report=report)
 
 # %% ../nbs/33_train.ipynb #1a008050
 @torch.no_grad()
@@ -118,24 +129,24 @@ class Interrupt:
 def train(cfg: TrainConfig) -> int:
     "Train as configured, from the newest checkpoint of the run if there is one. Returns the exit code: 0, or 128 + signal when interrupted."
     ranks, device = Ranks(), local_device(cfg)
-    data, run = Data(cfg), RunFolder(cfg)
+    data, run = Data(cfg, device), RunFolder(cfg)
     say = (lambda *a: tqdm.write(" ".join(map(str, a)), file=sys.stderr)) if ranks.rank == 0 else (lambda *a: None)
     if ranks.rank == 0: run.open(cfg)
     ranks.barrier()
 
-    trainer = Trainer(cfg, data.features.dim if data.features and cfg.loss.distill else 0, device)
+    trainer = Trainer(cfg, data.target.dim if data.target else 0, device)
     first = run.resume(trainer)
     if ranks.rank == 0: run.cut_log(first)
     per_step = cfg.data.batch_size * ranks.world * cfg.data.segment
     say(f"{cfg.run_id}: {len(data.train)} utterances, {per_step:g} s of audio per step, {ranks.world} rank(s) on {device}, "
         + (f"resuming at step {first}" if first else "from the start") + f" of {cfg.optim.steps}")
     teacher = {}
-    if data.features and cfg.loss.distill:
-        teacher = dict(teacher=data.features.teacher if data.features.semantic else f"{data.features.teacher}: {STAND_IN}")
+    if data.target:
+        teacher = dict(teacher=cfg.teacher.name if data.target.semantic else f"{cfg.teacher.name}: {STAND_IN}")
         say(f"teacher: {teacher['teacher']}")
 
     interrupt, progress = Interrupt(), tqdm(total=cfg.optim.steps, initial=first, disable=None if ranks.rank == 0 else True, unit="step")
-    clock, since, stopped, batches = time.perf_counter(), first, 0, data.batches(first, ranks)
+    clock, since, stopped, batches = time.perf_counter(), first, 0, data.batches(first, ranks, lambda *found: run.report_broken(ranks.rank, *found))
     try:
         for batch in batches:
             logs = trainer.train_step(batch)
@@ -163,7 +174,6 @@ def train(cfg: TrainConfig) -> int:
             if stopped: break
     finally:
         interrupt.restore(); progress.close()
-    for uid, why in batches.broken.items(): say(f"skipped {uid}: {why}")
     say(f"{'stopped' if stopped else 'done'} at step {trainer.step}, {trainer.skipped} skipped: {run.checkpoint(trainer.step)}"
         + ("; the same command goes on from here" if stopped else ""))
     return 128 + stopped if stopped else 0
