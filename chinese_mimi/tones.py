@@ -25,10 +25,18 @@ class Syllable:
     final: str
     tone: int  # 1 to 4, 5 is the neutral one
 
+    @property
+    def letters(self) -> str:
+        "Its pinyin without the tone, ü as ü"
+        if not self.initial: return next((k for k, v in _YW.items() if v == self.final), self.final)
+        final = _SHORT.get(self.final, self.final).lstrip("-")
+        return self.initial + (final.replace("v", "u") if self.initial in "jqx" else final.replace("v", "ü"))
+
 _FINALS = set("a o e ai ei ao ou an en ang eng ong er i ia ie iao iou ian in iang ing iong -i u ua uo uai uei uan uen uang ueng v ve van vn io iai".split())
 _YW = dict(yi="i", ya="ia", ye="ie", yao="iao", you="iou", yan="ian", yin="in", yang="iang", ying="ing", yong="iong", yo="io", yai="iai", yu="v", yue="ve", yuan="van", yun="vn",
            wu="u", wa="ua", wo="uo", wai="uai", wei="uei", wan="uan", wen="uen", wang="uang", weng="ueng")
 _FULL = dict(iu="iou", ui="uei", un="uen")
+_SHORT = {v: k for k, v in _FULL.items()}
 
 def syllable(text: str) -> Syllable | None:
     "Pinyin with its tone as a digit, `zhuang4` or `lv3` (v, ü or u: for ü), taken apart; None for anything else."
