@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['app', 'Model', 'Out', 'Codebooks', 'Raw', 'Device', 'Dtype', 'prepare', 'durations', 'extract', 'train',
-           'reconstruct', 'encode', 'decode', 'evaluate', 'check', 'convert', 'demo', 'main']
+           'reconstruct', 'encode', 'decode', 'tokenize', 'evaluate', 'check', 'convert', 'demo', 'main']
 
 # %% ../nbs/51_cli.ipynb #d7b36b94
 import sys
@@ -172,9 +172,10 @@ def encode(
 
 @app.command()
 def decode(
-    source: Annotated[Path, typer.Argument(metavar="IN.cmimi", help="A token file; - is standard input.")],
+    source: Annotated[Path, typer.Argument(metavar="IN.cmimi", help="A token file; - is standard input. Or, with --id, a shard from tokenize, or a folder of them.")],
     target: Annotated[Path, typer.Argument(metavar="OUT.wav", help="The audio file to write; - is standard output.")],
     model: Model,
+    uid: Annotated[str | None, typer.Option("--id", metavar="ID", help="The utterance of a shard.")] = None,
     force: Annotated[bool, typer.Option("--force", help="Decode tokens of another model of the same shape.")] = False,
     raw: Raw = False,
     device: Device = "auto",
@@ -183,9 +184,36 @@ def decode(
     """Turn a token file back into speech.
 
     \b
-    Example: chinese-mimi decode speech.cmimi again.wav --model outputs/mimi/checkpoints/last"""
+    Example: chinese-mimi decode speech.cmimi again.wav --model outputs/mimi/checkpoints/last
+    From token shards: chinese-mimi decode tokens --id X0000000002_00000000_S00008 again.wav --model outputs/mimi/checkpoints/last"""
     from chinese_mimi.bitstream import decode_file
-    _say(decode_file(source, target, _load(model, device, dtype, raw), force), target)
+    from chinese_mimi.tokenize import decode_utterance
+    if uid is None and (source.is_dir() or source.suffix == ".parquet"): raise ConfigError(f"decode: {source} holds many utterances; name one by --id")
+    codec = _load(model, device, dtype, raw)
+    _say(decode_file(source, target, codec, force) if uid is None else decode_utterance(source, uid, target, codec, force), target)
+
+# %% ../nbs/51_cli.ipynb #f3a1c7d2
+@app.command()
+def tokenize(
+    manifest: Annotated[Path, typer.Argument(help="From prepare.")],
+    model: Model,
+    out: Out,
+    codebooks: Codebooks = None,
+    workers: Annotated[int | None, typer.Option(min=1, metavar="N", help="Processes that read, and on a CPU encode; one for each core by default.")] = None,
+    batch_seconds: Annotated[float | None, typer.Option(min=1, metavar="S", help="Sound encoded at once; 20 on a CPU, 240 on a GPU by default.")] = None,
+    raw: Raw = False,
+    device: Device = "auto",
+    dtype: Dtype = "float32",
+):
+    """Turn a corpus into token shards (Parquet).
+
+    \b
+    Example: chinese-mimi tokenize data/premium/train.jsonl --model outputs/mimi/checkpoints/last --out tokens
+    Several GPUs: torchrun --nproc_per_node=8 --no-python chinese-mimi tokenize data/premium/train.jsonl --model ... --out tokens"""
+    from chinese_mimi.tokenize import tokenize
+    if done := tokenize(manifest, _load(model, device, dtype, raw, codebooks), out, codebooks, workers, batch_seconds):
+        print(done)
+        _left_out((path, why) for _, path, why in done.failed)
 
 # %% ../nbs/51_cli.ipynb #ee9c169b
 @app.command()
@@ -234,6 +262,7 @@ def convert(
     source: Annotated[str, typer.Argument(metavar="SRC", help="Any model that loads.")],
     target: Annotated[Path, typer.Argument(metavar="DST", help="A folder; for kyutai a .safetensors file.")],
     to: Annotated[str, typer.Option("--to", metavar="FORMAT", help="kyutai, transformers or native.")],
+    config: Annotated[Path | None, typer.Option("--config", metavar="FILE", help="Of a model whose configuration does not lie where it is looked for.")] = None,
     raw: Raw = False,
 ):
     """Write a model in another format.
@@ -241,7 +270,7 @@ def convert(
     \b
     Example: chinese-mimi convert outputs/mimi/checkpoints/last mimi-hf --to transformers"""
     from chinese_mimi.weights import convert
-    info = convert(source, target, to, averaged=not raw)
+    info = convert(source, target, to, averaged=not raw, config=config)
     print(f"{info['path']} ({info['kind']}) is now {target} ({to})")
 
 @app.command()

@@ -399,9 +399,10 @@ def load_codec_config(path) -> CodecConfig:
 
 # %% ../nbs/00_config.ipynb #b4312c81
 def pick_device(name="auto"):
-    "A `torch.device`; `auto` is CUDA where there is one. Raises `ConfigError` for one that is not there."
+    "A `torch.device`; `auto` is CUDA where there is one, and under torchrun CUDA is the rank's own. Raises `ConfigError` for one that is not there."
     import torch
-    if name == "auto": return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    if name == "auto": name = "cuda" if torch.cuda.is_available() else "cpu"
+    if name == "cuda" and "LOCAL_RANK" in os.environ: name = f"cuda:{os.environ['LOCAL_RANK']}"
     try: device = torch.device(name)
     except RuntimeError: raise ConfigError(f"device: {name!r} is unknown; cpu, cuda, cuda:1, ... or auto") from None
     if device.type == "cuda" and (not torch.cuda.is_available() or (device.index or 0) >= torch.cuda.device_count()):

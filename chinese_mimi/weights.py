@@ -356,7 +356,7 @@ def _original_config(path):
     places = [full.parent/"config.yaml", full.parents[1].parent/"logs"/full.parent.name/"config.yaml"]
     for p in places:
         if p.is_file(): return read_config(p)
-    raise MimiError(f"{path}: its config.yaml is neither beside it nor at {places[1]}; give it with config=")
+    raise MimiError(f"{path}: its config.yaml is neither beside it nor at {places[1]}; copy it there, or name it with config= (convert --config)")
 
 # %% ../nbs/14_weights.ipynb #d4bb5bef
 def shipped() -> dict:
