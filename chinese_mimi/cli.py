@@ -224,6 +224,9 @@ def evaluate(
     codebooks: Annotated[list[int] | None, typer.Option("--codebooks", "-n", min=1, metavar="N", help="Use the first N only; once for each N to compare.")] = None,
     opus: Annotated[list[float] | None, typer.Option(metavar="KBPS", help="Measure Opus at this rate too; once for each.")] = None,
     limit: Annotated[int | None, typer.Option(min=1, metavar="N", help="Measure N files only, evenly spaced.")] = None,
+    syllables: Annotated[list[Path] | None, typer.Option(metavar="DIR|MANIFEST", help="Isolated syllables, with their pinyin (ma1) as text or file name: for tone agreement.")] = None,
+    asr: Annotated[str | None, typer.Option(metavar="MODEL", help="A speech recogniser of transformers: for the character error rate.")] = None,
+    speaker: Annotated[str | None, typer.Option(metavar="MODEL", help="An x-vector model of transformers: for speaker similarity.")] = None,
     workers: Annotated[int | None, typer.Option(min=1, metavar="N", help="Processes; one for each core by default.")] = None,
     device: Device = "auto",
     dtype: Dtype = "float32",
@@ -234,7 +237,7 @@ def evaluate(
     Example: chinese-mimi evaluate data/premium/valid.jsonl --model outputs/mimi/checkpoints/last --out report"""
     from chinese_mimi.evaluate import evaluate, summary_text
     _check_dtype(dtype)
-    summary = evaluate(sources, model, out, codebooks, opus or (), limit, workers, device, dtype)
+    summary = evaluate(sources, model, out, codebooks, opus or (), limit, workers, device, dtype, syllables=syllables or (), asr=asr, speaker=speaker)
     print(f"{summary_text(summary)}\n{out/'report.html'}")
     _left_out((f["path"], f["reason"]) for f in summary["skipped"])
 

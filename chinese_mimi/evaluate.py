@@ -29,7 +29,10 @@ from .weights import shipped
 from .corpus import audio_path, read_manifest
 from .teacher import STAND_IN
 from .reconstruct import BLOCK
-from .report import MAIN, METRICS, number, render
+from .tones import ToneReader, syllable, tone_agreement
+from .judges import Recognizer, SpeakerSimilarity, character_error_rate
+from .seen import information, sharing, sounding
+from .report import MAIN, METRICS, OPTIONAL, number, present, render
 
 # %% ../nbs/41_evaluate.ipynb #a081aa76
 def opus_round_trip(
@@ -147,6 +150,7 @@ class Take:
     outs: list           # ((1, T'), kbps, seconds of computing) of each system
     codes: dict          # label of a model -> (K, F) int32
     left_out: dict       # label of a trained model -> mel distance with all codebooks, then without each; empty where not asked for
+    judged: list         # what a recogniser and a speaker model say of each system, by metric
 
 def play(
     path,
@@ -154,6 +158,9 @@ def play(
     systems: list,    # of `System`
     sr: int,          # Hz at which all are judged
     leave_out=False,
+    text="",          # that is said in it
+    asr=None,         # a `Recognizer`
+    speaker=None,     # a `SpeakerSimilarity`
 ) -> Take:
     "Give a file to every system. Raises `AudioError`."
     wav = read(path, sr)
@@ -180,7 +187,12 @@ def play(
             start = time.perf_counter()
             out, kbps = opus_round_trip(wav, sr, s.kbps)
             outs.append((out, kbps, time.perf_counter() - start))
-    return Take(wav, outs, codes, left_out)
+    judged = [{} for _ in outs]
+    for said, (out, *_) in zip(judged, outs):
+        if asr: said["cer"] = character_error_rate(text, asr(out, sr) if text else "")
+        if speaker: said["speaker_similarity"] = speaker(wav, out, sr)
+    if asr and judged: judged[0]["cer_original"] = character_error_rate(text, asr(wav, sr) if text else "")
+    return Take(wav, outs, codes, left_out, judged)
 
 # %% ../nbs/41_evaluate.ipynb #36408bd4
 def judge(
@@ -191,12 +203,12 @@ def judge(
 ) -> list:
     "Rows of metrics.csv: each system's output laid over the original and measured."
     rows, seconds = [], take.wav.shape[-1]/sr
-    for s, (out, kbps, computing) in zip(systems, take.outs):
+    for s, (out, kbps, computing), judged in zip(systems, take.outs, take.judged):
         a = align(take.wav, out, sr)
-        values = score(a.ref, a.deg, sr)
+        values = score(a.ref, a.deg, sr) | judged
         rows.append(dict(file=name, system=s.name, model=s.model, n_codebooks=s.n_codebooks or "", kbps=kbps, seconds=seconds,
-                         **{k: values[k] for k in METRICS}, delay_ms=1000*a.delay/sr, length_difference=a.length_difference, rtf=computing/seconds,
-                         gaps="; ".join(f"{k}: {v.reason}" for k, v in values.items() if v != v)))
+                         **{k: values[k] for k in present(values, METRICS)}, delay_ms=1000*a.delay/sr, length_difference=a.length_difference, rtf=computing/seconds,
+                         gaps="; ".join(f"{k}: {v.reason}" for k, v in values.items() if v != v and k in METRICS)))
     return rows
 
 # %% ../nbs/41_evaluate.ipynb #5c1debb2
@@ -208,24 +220,32 @@ def _worker(job):
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # ctrl-C is the parent's
     _job.update(job)
 
-def _play(file, leave_out): return play(file[1], _job["codecs"], _job["systems"], _job["sr"], leave_out)
-def _judge(file, take): return judge(take, file[0], _job["systems"], _job["sr"]), take.codes, take.left_out
+def _play(file, leave_out):
+    return play(file[1], _job["codecs"], _job["systems"], _job["sr"], leave_out, file[2], _job.get("asr"), _job.get("speaker"))
 
-def _both(file, leave_out):
-    "A file's rows, tokens and mel distances, or why it cannot be read"
-    try: return _judge(file, _play(file, leave_out))
+def _judge(file, take): return judge(take, file[0], _job["systems"], _job["sr"]), take.codes, take.left_out, take.judged[0].get("cer_original")
+
+def _tones(file, take):
+    "Of one syllable: the tone read from the original, those read from what came of it, and by model the codes and which frames sound"
+    tone, sr = ToneReader.shipped().tone, _job["sr"]
+    heard = {k: sounding(take.wav, round(sr/_job["codecs"][k].frame_rate))[:c.shape[1]] for k, c in take.codes.items()}
+    return tone(take.wav, sr), [tone(out, sr) for out, *_ in take.outs], take.codes, heard
+
+def _both(file, leave_out, measure):
+    "What is measured of a file, or why it cannot be read"
+    try: return measure(file, _play(file, leave_out))
     except AudioError as e: return str(e)
 
-def _all(files, ablated, job, workers, on_cpu):
-    "The result for each file in turn"
-    _job.update(job)
+def _all(files, ablated, job, workers, on_cpu, measure=_judge):
+    "The result of `measure` for each file in turn"
+    _job.clear(); _job.update(job)
     if on_cpu and workers == 1:
-        for f in files: yield _both(f, f in ablated)
+        for f in files: yield _both(f, f in ablated, measure)
         return
     pool = ProcessPoolExecutor(workers, get_context("fork"), _worker, (job,))
     def submit(f):
-        if on_cpu: return pool.submit(_both, f, f in ablated)
-        try: return pool.submit(_judge, f, _play(f, f in ablated))
+        if on_cpu: return pool.submit(_both, f, f in ablated, measure)
+        try: return pool.submit(measure, f, _play(f, f in ablated))
         except AudioError as e: return str(e)
     try:
         waiting, rest = [], iter(files)
@@ -250,7 +270,7 @@ def _system_summary(s, rows):
     seconds = np.array([r["seconds"] for r in rows])
     def of_all(k): return float(seconds @ [r[k] for r in rows] / seconds.sum())
     return dict(system=s.name, model=s.model, n_codebooks=s.n_codebooks or None, kbps=of_all("kbps"), rtf=of_all("rtf"),
-                moved=sum(r["delay_ms"] != 0 for r in rows), metrics={k: _mean([r[k] for r in rows]) for k in METRICS})
+                moved=sum(r["delay_ms"] != 0 for r in rows), metrics={k: _mean([r[k] for r in rows]) for k in present(rows[0], METRICS)})
 
 def _left_out(distances, k):
     "Mel distance without codebook k, and by how much it rises, file by file"
@@ -279,10 +299,35 @@ def to_csv(rows) -> str:
 def summary_text(summary) -> str:
     "The means as a plain table, for a terminal."
     wide = max(len(s["system"]) for s in summary["systems"]) + 2
-    lines = [" "*wide + f"{'kbps':>7}" + "".join(f"{METRICS[k][0]:>16}" for k in MAIN)]
+    keys = present(summary["systems"][0]["metrics"], MAIN + OPTIONAL)
+    lines = [" "*wide + f"{'kbps':>7}" + "".join(f"{METRICS[k][0]:>16}" for k in keys)]
     for s in summary["systems"]:
-        lines.append(f"{s['system']:{wide}}{s['kbps']:7.2f}" + "".join(f"{number(s['metrics'][k]['mean'], METRICS[k][3]):>16}" for k in MAIN))
-    return "\n".join(lines)
+        lines.append(f"{s['system']:{wide}}{s['kbps']:7.2f}" + "".join(f"{number(s['metrics'][k]['mean'], METRICS[k][3]):>16}" for k in keys))
+    missing = [what for k, what in zip(OPTIONAL, ("tone agreement: --syllables", "CER: --asr", "speaker similarity: --speaker")) if k not in summary["systems"][0]["metrics"]]
+    return "\n".join(lines + ([f"not measured for want of an option: {', '.join(missing)}"] if missing else []))
+
+# %% ../nbs/41_evaluate.ipynb #41a0e5d2
+def _labelled(sources):
+    "(name, path, text) and `Syllable` of every syllable of tones 1 to 4"
+    files = _sources(sources)
+    found = [(f, s) for f in files if (s := syllable(f[2]) or syllable(Path(f[0]).stem)) and s.tone < 5]
+    if not found: raise ConfigError(f"--syllables {sources[0]}: none of its {len(files)} files has a syllable of tone 1 to 4 as its text or name, such as ma1")
+    return found
+
+def _syllables(labelled, source, job, workers, on_cpu, progress):
+    "The parts `tones` and `seen` of summary.json, and rows for tones.csv"
+    results = _all([f for f, _ in labelled], (), job, min(workers, len(labelled)), on_cpu, _tones)
+    with closing(results): said = [(f, s, r) for (f, s), r in zip(labelled, progress(results, len(labelled), "syllables")) if not isinstance(r, str)]
+    if not said: raise MimiError(f"--syllables {source}: none of its {len(labelled)} files can be read")
+    _, labels, results = zip(*said)
+    before, pinyin, seen = [r[0] for r in results], [s.tone for s in labels], {}
+    def agreement(i): return {k: _known(v) if isinstance(v, float) else v for k, v in tone_agreement(before, [r[1][i] for r in results], pinyin).items()}
+    for label, codec in job["codecs"].items():
+        if codec.quantizer.initialized:
+            of = [r[2][label] for r in results], labels, [r[3][label] for r in results]
+            seen[label] = dict(syllables=len(labels), frames=int(sum(h.sum() for h in of[2])), information=information(*of), sharing=sharing(*of))
+    rows = [dict(file=f[0], pinyin=f"{s.letters}{s.tone}", original=b, **{x.name: t for x, t in zip(job["systems"], r[1])}) for (f, s, r), b in zip(said, before)]
+    return dict(tones=dict(source=source, reader=ToneReader.shipped().about, systems={s.name: agreement(i) for i, s in enumerate(job["systems"])}), seen=seen), rows
 
 # %% ../nbs/41_evaluate.ipynb #37284ec4
 EXCERPT = 10  # seconds of a file that the report shows and plays
@@ -317,11 +362,15 @@ def evaluate(
     device="cpu",
     dtype=None,        # of the networks that are loaded here
     notes=(),          # remarks that the report shows before everything else
+    syllables=(),      # sources of isolated syllables, named by their pinyin or with it as text: for tone agreement and what the codes say
+    asr=None,          # speech recogniser of transformers, folder or hub id, for the character error rate where a text is known
+    speaker=None,      # x-vector model of transformers, for speaker similarity
 ) -> dict:
     "Measure models on speech; write table, summary and report; return the summary. Raises `ConfigError`, and `MimiError` where no file can be read."
     from tqdm import tqdm
-    sources = [source] if isinstance(source, (str, Path)) else list(source)
+    sources, syllables = ([s] if isinstance(s, (str, Path)) else list(s) for s in (source, syllables))
     out, files = Path(out), _spread(_sources(sources), limit)
+    labelled = _labelled(syllables) if syllables else []
     if not models: raise ConfigError("evaluate: no model is given")
     if out.exists() and not out.is_dir(): raise ConfigError(f"{out}: is a file; name a folder for the results")
     device = pick_device(str(device))
@@ -330,15 +379,18 @@ def evaluate(
     codecs = {label: loaded(m) for label, m in models.items()}
     described = {label: describe(label, codecs[label], None if isinstance(m, Mimi) else m) for label, m in models.items()}
     systems, sr = _systems(codecs, n_codebooks, opus), min(c.sample_rate for c in codecs.values())
-    job = dict(codecs=codecs, systems=systems, sr=sr)
+    job, workers, on_cpu = dict(codecs=codecs, systems=systems, sr=sr), workers or os.cpu_count(), device.type == "cpu"
+    judges = {k: make(name, device) for k, make, name in (("asr", Recognizer, asr), ("speaker", SpeakerSimilarity, speaker)) if name}
+    def progress(results, n, what): return tqdm(results, total=n, unit="file", desc=what, disable=None, file=sys.stderr)
 
-    rows, skipped, codes, left_out = [], [], {k: [] for k in codecs}, {k: [] for k in codecs}
-    results = _all(files, _spread(files, LEFT_OUT_FILES), job, min(workers or os.cpu_count(), len(files)), device.type == "cpu")
+    rows, skipped, codes, left_out, originals = [], [], {k: [] for k in codecs}, {k: [] for k in codecs}, []
+    results = _all(files, _spread(files, LEFT_OUT_FILES), job | judges, min(workers, len(files)), on_cpu)
     with closing(results):
-        for f, result in zip(files, tqdm(results, total=len(files), unit="file", desc="evaluate", disable=None, file=sys.stderr)):
+        for f, result in zip(files, progress(results, len(files), "evaluate")):
             if isinstance(result, str): skipped.append(dict(path=str(f[1]), reason=result)); continue
-            found, tokens, distances = result
+            found, tokens, distances, cer_original = result
             rows += found
+            originals.append(cer_original)
             for label in codecs:
                 codes[label].append(tokens[label])
                 if label in distances: left_out[label].append(distances[label])
@@ -347,7 +399,13 @@ def evaluate(
     heard = rows[::len(systems)]
     summary = dict(version=__version__, date=datetime.now().astimezone().isoformat(timespec="seconds"), source=", ".join(map(str, sources)),
                    files=len(heard), seconds=sum(r["seconds"] for r in heard), sample_rate=sr, device=str(device),
-                   notes=[*notes, *model_notes(described)], models=described, **summarize(rows, systems, described, codes, left_out), skipped=skipped)
+                   notes=[*notes, *model_notes(described)], models=described, **summarize(rows, systems, described, codes, left_out), skipped=skipped,
+                   judges=dict(asr=dict(name=str(asr), cer_original=_mean(originals)["mean"]) if asr else None, speaker=str(speaker) if speaker else None))
+    if labelled:
+        more, said = _syllables(labelled, ", ".join(map(str, syllables)), job, workers, on_cpu, progress)
+        summary |= more
+        for s in summary["systems"]: s["metrics"]["tone_agreement"] = {"mean" if k == "agreement" else k: more["tones"]["systems"][s["system"]][k] for k in ("agreement", "low", "high", "n")}
+        atomic_write(out/"tones.csv", to_csv(said))
     examples, shown = _examples(rows, files, job)
     report = render(summary, rows, examples, shown)
     atomic_write(out/"metrics.csv", to_csv(rows))

@@ -76,7 +76,7 @@ def sharing(
     "The tokens heard most often: dicts of `token`, its `frames`, the `finals` and `tones` under which it is heard ({name: share}), and its `syllables` without tone, the most frequent first."
     seen = {}
     for c, s, h in zip(codes, labels, heard):
-        for token in np.asarray(c)[book][np.asarray(h)].tolist(): seen.setdefault(token, []).append(s)
+        for token in np.asarray(c)[book][np.flatnonzero(h)].tolist(): seen.setdefault(token, []).append(s)
     def shares(items): return {k: n/len(items) for k, n in Counter(items).most_common()}
     return [dict(token=t, frames=len(of), finals=shares([s.final for s in of]), tones=shares([s.tone for s in of]), syllables=list(shares([s.letters for s in of])))
             for t, of in sorted(seen.items(), key=lambda x: -len(x[1]))[:most]]
