@@ -77,13 +77,21 @@ def prepare(
     print(prepare(sources, out, valid_ratio=valid_ratio, workers=workers, unpack_to=unpack_to, filelist=filelist, min_dnsmos=min_dnsmos))
 
 @app.command()
-def durations(manifest: Annotated[Path, typer.Argument(help="From prepare.")]):
+def durations(
+    manifest: Annotated[Path, typer.Argument(help="From prepare.")],
+    png: Annotated[Path | None, typer.Option(metavar="FILE", help="Draw the histogram into this picture too.")] = None,
+):
     """Show how long utterances are, advise a segment length.
 
     \b
-    Example: chinese-mimi durations data/premium/train.jsonl"""
+    Example: chinese-mimi durations data/premium/train.jsonl --png durations.png"""
     from chinese_mimi.corpus import durations, read_manifest
-    print(durations(read_manifest(manifest)))
+    found = durations(read_manifest(manifest))
+    print(found)
+    if png:
+        from chinese_mimi.config import atomic_write
+        from chinese_mimi.plots import fig_to_png
+        atomic_write(png, fig_to_png(found.plot()))
 
 # %% ../nbs/51_cli.ipynb #6615b9c1
 @app.command()

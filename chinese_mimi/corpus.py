@@ -171,19 +171,21 @@ class Durations:
         lines += [f"{s:5g} s {self.discarded[s]:15.1%} {self.padded[s]:13.1%}{'   <- recommended' if s == self.segment else ''}" for s in self.discarded]
         return "\n".join(lines)
 
-    def plot(self, ax=None):
-        "The histogram, the recommended segment in it, and what each segment leaves out of a pass and pads. Returns the axes."
-        from chinese_mimi.plots import COLORS, new_axes
-        axes = new_axes(1, 2, 2.6, width=9, width_ratios=[1.6, 1])[1] if ax is None else ax
-        a, b, n = map(np.array, zip(*self.histogram))
-        axes[0].bar(a, n, b - a, align="edge", color=COLORS["jade"], edgecolor=COLORS["paper"], lw=.6)
-        axes[0].axvline(self.segment, color=COLORS["cinnabar"])
-        axes[0].set(xlabel="duration (s)", ylabel="utterances", xlim=(0, b[-1]), title=f"{self.rows} utterances, {self.hours:.2f} h; recommended segment: {self.segment:g} s")
-        for share, name, color in (self.discarded, "left out", "cinnabar"), (self.padded, "padding", "gold"):
-            axes[1].plot(list(share), [100*v for v in share.values()], "o-", ms=3, color=COLORS[color], label=name)
-        axes[1].set(xlabel="segment (s)", ylabel="% of a pass", ylim=(0, None), title=f"{self.discarded[self.segment]:.1%} left out at {self.segment:g} s")
-        axes[1].legend()
-        return axes
+    def plot(self):
+        "The histogram, the recommended segment in it, and what each segment leaves out of a pass and pads. Returns the figure."
+        from chinese_mimi.plots import COLORS, new_axes, plt, style
+        with plt.rc_context(style()):
+            fig, axes = new_axes(1, 2, 2.6, width=9, width_ratios=[1.6, 1])
+            a, b, n = map(np.array, zip(*self.histogram))
+            axes[0].bar(a, n, b - a, align="edge", color=COLORS["jade"], edgecolor=COLORS["paper"], lw=.6)
+            axes[0].axvline(self.segment, color=COLORS["cinnabar"])
+            axes[0].set(xlabel="duration (s)", ylabel="utterances", xlim=(0, b[-1]), title=f"{self.rows} utterances, {self.hours:.2f} h; recommended segment: {self.segment:g} s")
+            for share, name, color in (self.discarded, "left out", "cinnabar"), (self.padded, "padding", "gold"):
+                axes[1].plot(list(share), [100*v for v in share.values()], "o-", ms=3, color=COLORS[color], label=name)
+            axes[1].axvline(self.segment, color=COLORS["cinnabar"], lw=.8)
+            axes[1].set(xlabel="segment (s)", ylabel="% of a pass", ylim=(0, None), title=f"at {self.segment:g} s {self.discarded[self.segment]:.1%} left out, {self.padded[self.segment]:.1%} padding")
+            axes[1].legend(loc="center right")
+        return fig
 
 # %% ../nbs/20_corpus.ipynb #ca5e24e1
 def durations(

@@ -75,13 +75,17 @@ class HubertTeacher:
         device="cpu",
     ):
         import transformers
-        transformers.utils.logging.disable_progress_bar()
+        log = transformers.utils.logging
+        log.disable_progress_bar()
+        before = log.get_verbosity()
+        log.set_verbosity_error()                                                             # what is missing is said below
         try:
             if (found := transformers.AutoConfig.from_pretrained(str(path)).model_type) != self.kind: raise ConfigError(f"teacher {path}: is of the kind {found}, not {self.kind}")
             model, loaded = getattr(transformers, self.network).from_pretrained(str(path), output_loading_info=True)
             self.normalize = transformers.AutoFeatureExtractor.from_pretrained(str(path)).do_normalize
         except (OSError, ValueError) as e:
             raise ConfigError(f"teacher {path}: is no folder or hub id of a {self.kind} model that can be loaded ({' '.join(str(e).split())[:120]})") from None
+        finally: log.set_verbosity(before)
         if lacking := sorted(set(loaded["missing_keys"]) - {"masked_spec_embed"}):            # that one is for its own training
             raise ConfigError(f"teacher {path}: lacks {len(lacking)} weights, first {lacking[0]}; download it again")
         self.model, cfg = model.eval().to(device), model.config
