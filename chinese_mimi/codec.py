@@ -9,8 +9,10 @@ __all__ = ['MimiOutput', 'Mimi', 'encode', 'decode', 'StreamingEncoder', 'Stream
 
 # %% ../nbs/15_codec.ipynb #a75b878b
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
+from huggingface_hub import ModelHubMixin
 from torch import nn
 from .config import CodecConfig, pick_device
 from .conv import CausalConv1d, CausalConvTranspose1d, ConvState
@@ -29,11 +31,11 @@ class MimiOutput:
     semantic: torch.Tensor     # (B, D, F): what the semantic codebook says, for distillation
     stats: list                # one `CodebookStats` per codebook
 
-class Mimi(nn.Module):
+class Mimi(nn.Module, ModelHubMixin):
     "The streaming neural codec of Moshi (arXiv:2410.00037, section 3.3). Built from a `CodecConfig` it has random weights; see `from_pretrained`."
     def __init__(self, config: CodecConfig):
         super().__init__()
-        self.config = config.validate()
+        self.config, self.model_card = config.validate(), ""  # the card: that of the model it was loaded from
         dim, s = config.seanet.dimension, config.resample_stride
         self.encoder, self.decoder = SeanetEncoder(config.seanet), SeanetDecoder(config.seanet)
         self.encoder_transformer, self.decoder_transformer = (Transformer(dim, config.transformer) for _ in range(2))
@@ -165,11 +167,13 @@ def from_pretrained(cls,
     device="cpu",
     dtype=None,      # of the network; the codebooks stay float32
     config=None,     # configuration file of a Chinese-Mimi checkpoint, when it is not where the original leaves it
+    **hub,           # for a hub id: `revision`, `token`, `cache_dir`, `local_files_only`, `force_download`
 ) -> Mimi:
     "A `Mimi` in evaluation mode with weights from any known source. Raises `MimiError` with one line naming the file and what is wrong with it."
-    config, tensors, _ = load_weights(src, averaged=averaged, config=config)
+    config, tensors, info = load_weights(src, averaged=averaged, config=config, hub=hub)
     with torch.device("meta"): codec = cls(config)
     codec.load_state_dict(tensors, assign=True)
+    codec.model_card = info["model_card"]
     return codec.to_dtype(dtype).to(pick_device(str(device))).eval()
 
 def to_dtype(self: Mimi, dtype):
@@ -179,9 +183,16 @@ def to_dtype(self: Mimi, dtype):
     for p in self.parameters(): p.data = p.data.to(dtype)
     return self
 
-def save_pretrained(self: Mimi, folder):
-    "Write a native folder: config.yaml, model.safetensors and its SHA-256."
-    save_native(folder, self.config, {k: v.detach().cpu() for k, v in self.state_dict().items()})
+def save_pretrained(self: Mimi,
+    folder,                # made, or replaced where it holds a saved model and nothing else
+    *,
+    push_to_hub=False,     # upload it too
+    repo_id=None,          # hub id to upload to; the folder's name if None
+    **kw,                  # of `push_to_hub`: `private`, `token`, `branch`, `commit_message`, `create_pr`, ...
+):
+    "Write a native folder: config.yaml, model.safetensors and its SHA-256, README.md with the card it was loaded with or one of its own."
+    save_native(folder, self.config, {k: v.detach().cpu() for k, v in self.state_dict().items()}, model_card=self.model_card or None)
+    if push_to_hub: return self.push_to_hub(repo_id or Path(folder).name, **kw)
 
 Mimi.from_pretrained, Mimi.to_dtype, Mimi.save_pretrained = classmethod(from_pretrained), to_dtype, save_pretrained
 

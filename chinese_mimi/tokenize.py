@@ -102,7 +102,7 @@ def decode_utterance(
     return decode_blocks([codes], header, codec, target, path, force)
 
 # %% ../nbs/23_tokenize.ipynb #a3d5aa26
-SHARD_ROWS = 2000          # manifest rows in a shard
+SHARD_ROWS = 1000          # manifest rows in a shard
 _BLOCK = 250               # frames of a long utterance given to the codec at a time
 
 def _load(row, sample_rate):

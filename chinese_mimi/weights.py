@@ -389,18 +389,18 @@ def _read_sharded(index):
 # %% ../nbs/14_weights.ipynb #899ce4d6
 _HUB_NAME = re.compile(r"[\w.-]+/[\w.-]+")
 
-def _from_hub(name):
+def _from_hub(name, hub):
     "The local folder of a hub id: first the configuration, then, when it is a Mimi's, the weights"
     from huggingface_hub import snapshot_download
     try:
-        folder = Path(snapshot_download(name, allow_patterns=["config.json", "config.yaml", "README.md"]))
+        folder = Path(snapshot_download(name, allow_patterns=["config.json", "config.yaml", "README.md"], **hub))
         if (folder/"config.json").is_file() and not (folder/"config.yaml").is_file(): read_config(folder/"config.json")
-        return Path(snapshot_download(name, allow_patterns=["config.*", "README.md", "model*.safetensors", "model.safetensors.*"]))
+        return Path(snapshot_download(name, allow_patterns=["config.*", "README.md", "model*.safetensors", "model.safetensors.*", "raw.safetensors"], **hub))
     except MimiError: raise
     except Exception as e:   # no network, no such repository, no permission: the hub has an error class for each
         raise MimiError(f"{name}: no such file or folder here, and the hub did not give it ({type(e).__name__}: {_reason(e)})") from None
 
-def locate(src) -> Path:
+def locate(src, hub={}) -> Path:
     "A path that exists, from a shipped name, a path, a file that names the newest checkpoint, or a hub id"
     name, path = str(src), Path(src).expanduser()
     if isinstance(src, str) and name in shipped(): return shipped()[name]
@@ -408,7 +408,7 @@ def locate(src) -> Path:
         folder = path.read_text(encoding="utf-8", errors="replace").strip()
         if re.fullmatch(r"[\w-]+", folder) and path.with_name(folder).is_dir(): return path.with_name(folder)
     if path.exists(): return path
-    if _HUB_NAME.fullmatch(name) and path.suffix not in (".pt", ".safetensors") and not path.parent.is_dir(): return _from_hub(name)
+    if _HUB_NAME.fullmatch(name) and path.suffix not in (".pt", ".safetensors") and not path.parent.is_dir(): return _from_hub(name, hub)
     what = "a model that ships" if re.fullmatch(r"[\w-]+", name) else "a file or folder"
     raise MimiError(f"{name}: is not {what}; there ship: {', '.join(shipped()) or 'none'}. Otherwise name a folder, a file or a hub id")
 
@@ -426,9 +426,10 @@ def load_weights(
     src,            # a shipped name, our folder, a transformers folder, Kyutai's .safetensors, a Chinese-Mimi .pt, or a hub id
     averaged=True,  # the averaged weights; False: the plain ones, where a checkpoint has both
     config=None,    # `CodecConfig` or a file with one, for weights that come without
+    hub={},         # for a hub id: `revision`, `token`, `cache_dir`, ... of `huggingface_hub.snapshot_download`
 ) -> tuple:
     "(`CodecConfig`, native name -> tensor, info dict: name, kind, path, averaged, model_card, epoch). Raises `MimiError`, one line."
-    path = locate(src)
+    path = locate(src, hub)
     name = str(src) if isinstance(src, str) and not Path(src).expanduser().exists() else path.resolve().name
     if path.is_dir(): path = _weights_file(path)
     given = read_config(config) if config is not None and not isinstance(config, CodecConfig) else config
