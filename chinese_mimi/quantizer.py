@@ -33,8 +33,8 @@ def kmeans(x, n: int, iters: int, generator):
     return centres, assign(x, nearest(x, centres), n)[0]
 
 def nearest(x, centres):
-    "Index of the nearest centre for each row: (m, C), (n, C) -> (m,). |x - c|^2 without its constant |x|^2."
-    return torch.addmm((centres*centres).sum(1), x, centres.T, alpha=-2).argmin(1)
+    "Index of the nearest centre for each row: (m, C), (n, C) -> (m,). |x - c|^2 without its constant |x|^2, never in less than float32."
+    with torch.autocast(x.device.type, enabled=False): return torch.addmm((centres*centres).sum(1), x, centres.T, alpha=-2).argmin(1)
 
 def assign(x, codes, n: int):
     "Rows per code, (n,), and their sum, (n, C)."
