@@ -8,6 +8,7 @@ __all__ = ['AUDIO_SUFFIXES', 'AudioError', 'AudioInfo', 'info', 'to_mono', 'resa
 
 # %% ../nbs/01_audio.ipynb #d77f744c
 import io
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 from math import ceil, gcd
@@ -61,20 +62,47 @@ def _mp3_has_count(path):
         return any(tag in first for tag in (b"Xing", b"Info", b"VBRI"))
 
 # %% ../nbs/01_audio.ipynb #6ff3d81c
-def _open_av(path):
-    "As `_open`, by PyAV, which decodes the whole file at once"
+@contextmanager
+def _box(path):
+    "PyAV's container, its audio stream, and a list for what is decoded; PyAV's errors as `AudioError`"
     import av
     parts = []
     try:
         with av.open(str(path)) as box:
             if not box.streams.audio: raise AudioError(f"{path}: is not audio")
-            stream, to_float = box.streams.audio[0], av.AudioResampler(format="fltp")
-            counted = box.format.name.startswith(("mov", "matroska"))  # others only guess their length
-            promised = 0 if not counted else float(stream.duration * stream.time_base) if stream.duration else (box.duration or 0) / 1e6
-            for frame in box.decode(stream): parts += [f.to_ndarray() for f in to_float.resample(frame)]
-            rate, name = stream.codec_context.sample_rate, f"{box.format.name.split(',')[0].upper()} {stream.codec_context.name.upper()}"
+            yield box, box.streams.audio[0], parts
     except (av.FFmpegError, ValueError):
         raise AudioError(f"{path}: is damaged or truncated" if parts else f"{path}: is not audio that soundfile or PyAV can read") from None
+
+def _frames(box, stream):
+    "(number of its first sample, samples (C, n) float32) of every frame"
+    import av
+    to_float = av.AudioResampler(format="fltp")
+    for frame in box.decode(stream):
+        for f in to_float.resample(frame): yield round((frame.pts or 0)*frame.time_base*frame.sample_rate), f.to_ndarray()
+
+def _load_av(path, first, count):
+    "(C, count) from sample `first` on, less at the end of the file, by the container's index; the coder starts half a second before"
+    with _box(path) as (box, stream, parts):
+        rate, at = stream.codec_context.sample_rate, None
+        if first > rate: box.seek(int((first/rate - .5)/stream.time_base), stream=stream)
+        for start, samples in _frames(box, stream):
+            at = start if at is None else at
+            parts.append(samples)
+            if start + samples.shape[1] >= first + count: break
+        wav = np.concatenate(parts, 1)[:, first - at:first - at + count] if parts else np.zeros((1, 0))
+        if not wav.shape[1]: raise AudioError(f"{path}: ends before {first/rate:.2f} s")
+        return wav
+
+def _open_av(path, whole):
+    "As `_open`, by PyAV. It decodes the file to the end, unless the container has an index and a part will do"
+    with _box(path) as (box, stream, parts):
+        counted = box.format.name.startswith(("mov", "matroska"))  # others only guess their length
+        promised = 0 if not counted else float(stream.duration * stream.time_base) if stream.duration else (box.duration or 0) / 1e6
+        rate, channels, name = stream.codec_context.sample_rate, stream.codec_context.channels, f"{box.format.name.split(',')[0].upper()} {stream.codec_context.name.upper()}"
+        if not whole and promised and box.format.name.startswith("mov"):   # its times are in samples, those of the others are rounded
+            return AudioInfo(rate, channels, ceil((promised + .1)*rate), promised, name), lambda first, count: _load_av(path, first, count)
+        parts += [samples for _, samples in _frames(box, stream)]
     if not parts: raise AudioError(f"{path}: holds no samples")
     wav = np.concatenate(parts, 1)
     if wav.shape[1] / rate < promised - .25:  # a quarter of a second: declared lengths count the coder's padding
@@ -82,14 +110,14 @@ def _open_av(path):
     return AudioInfo(rate, wav.shape[0], wav.shape[1], wav.shape[1]/rate, name), lambda first, count: wav[:, first:first + count]
 
 # %% ../nbs/01_audio.ipynb #2f836f83
-def _open(path):
-    "`AudioInfo` and a function `(first, count)` -> (C, count) float32 array in the file's own rate"
+def _open(path, whole=True):
+    "`AudioInfo` and a function `(first, count)` -> (C, count) float32 array in the file's own rate; where `whole` is false the length may be a little more than there is"
     import soundfile as sf
     path = Path(path)
     _check_whole(path)
     try: f = sf.SoundFile(str(path))
-    except (sf.LibsndfileError, TypeError): return _open_av(path)
-    if f.format == "MP3" and not _mp3_has_count(path): return _open_av(path)
+    except (sf.LibsndfileError, TypeError): return _open_av(path, whole)
+    if f.format == "MP3" and not _mp3_has_count(path): return _open_av(path, whole)
     if f.frames <= 0: raise AudioError(f"{path}: holds no samples")
 
     def load(first, count):
@@ -174,7 +202,7 @@ def read(
     duration=None,     # seconds; None is up to the end, more than there is gives what there is
 ):
     "(1, T) float32 in [-1, 1], the channels' mean. Silence is valid audio. Raises `AudioError`: missing, empty, truncated, not audio, not finite."
-    meta, load = _open(path)
+    meta, load = _open(path, duration is None)
     rate = sample_rate or meta.sample_rate
     old, new, margin = _ratio(meta.sample_rate, rate) if rate != meta.sample_rate else (1, 1, 0)
     first, last = round(start*rate), ceil(meta.frames*new/old)
