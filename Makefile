@@ -38,7 +38,7 @@ notebooks: setup
 	$(BIN)/nbdev_export
 	@for nb in nbs/[0-9]*.ipynb nbs/index.ipynb; do \
 	  echo "$$nb"; \
-	  $(BIN)/jupyter nbconvert --log-level=WARN --to notebook --execute --inplace --ExecutePreprocessor.timeout=900 "$$nb" || exit 1; \
+	  $(BIN)/jupyter nbconvert --log-level=WARN --to notebook --execute --inplace --ExecutePreprocessor.timeout=900 --ExecutePreprocessor.store_widget_state=False "$$nb" || exit 1; \
 	done
 	$(BIN)/nbdev_clean
 	$(BIN)/python .ci/readme.py

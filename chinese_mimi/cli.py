@@ -230,7 +230,7 @@ def evaluate(
     model: Annotated[list[str], typer.Option("--model", "-m", metavar="MODEL", help="Once for each model to compare.")],
     out: Out,
     codebooks: Annotated[list[int] | None, typer.Option("--codebooks", "-n", min=1, metavar="N", help="Use the first N only; once for each N to compare.")] = None,
-    opus: Annotated[list[float] | None, typer.Option(metavar="KBPS", help="Measure Opus at this rate too; once for each.")] = None,
+    opus: Annotated[list[float], typer.Option(min=0, metavar="KBPS", help="Measure Opus at this rate too; once for each, 0 for not at all.")] = [6, 8, 12],
     limit: Annotated[int | None, typer.Option(min=1, metavar="N", help="Measure N files only, evenly spaced.")] = None,
     syllables: Annotated[list[Path] | None, typer.Option(metavar="DIR|MANIFEST", help="Isolated syllables, with their pinyin (ma1) as text or file name: for tone agreement.")] = None,
     asr: Annotated[str | None, typer.Option(metavar="MODEL", help="A speech recogniser of transformers: for the character error rate.")] = None,
@@ -245,7 +245,7 @@ def evaluate(
     Example: chinese-mimi evaluate data/premium/valid.jsonl --model outputs/mimi/checkpoints/last --out report"""
     from chinese_mimi.evaluate import evaluate, summary_text
     _check_dtype(dtype)
-    summary = evaluate(sources, model, out, codebooks, opus or (), limit, workers, device, dtype, syllables=syllables or (), asr=asr, speaker=speaker)
+    summary = evaluate(sources, model, out, codebooks, [k for k in opus if k], limit, workers, device, dtype, syllables=syllables or (), asr=asr, speaker=speaker)
     print(f"{summary_text(summary)}\n{out/'report.html'}")
     _left_out((f["path"], f["reason"]) for f in summary["skipped"])
 

@@ -66,6 +66,8 @@ document.addEventListener('play', e => document.querySelectorAll('audio').forEac
 _CSS = """
 .mimi td .ci { display: block; font-weight: 400; color: var(--mimi-muted); }
 .mimi td { vertical-align: top; }
+.mimi h1, .mimi h3, .mimi figure { overflow-wrap: anywhere; }
+.mimi th, .mimi td { padding: .42rem .5rem; }
 .mimi thead th { white-space: normal; min-width: 4.2rem; line-height: 1.3; }
 .mimi thead small { display: block; font-weight: 400; white-space: nowrap; }
 .mimi th[aria-sort="none"]::after { content: none; }
@@ -305,11 +307,12 @@ def tones_section(summary) -> str:
              ("Read right", "balanced accuracy of the reader by pinyin, after the codec; chance is 0.25", "↑"), ("Tone lost", "syllables in which none is read any more", "")]
     rows = [[s, numeric(t["agreement"], 3, _interval(t, 3)), numeric(t["chance"], 3), numeric(t["accuracy_after"], 3), numeric(t["lost"], 0)] for s, t in tones["systems"].items()]
     unread = f" In {first['unread']} no tone is read; they are left out." if first["unread"] else ""
-    pictures = "".join(confusion_picture(s, t["confusion"]) for s, t in [*tones["systems"].items()][:6])
+    widest = {s["model"]: s["system"] for s in reversed(summary["systems"])}  # of each model the most codebooks
+    pictures = "".join(confusion_picture(s["system"], tones["systems"][s["system"]]["confusion"]) for s in summary["systems"] if widest[s["model"]] == s["system"])
     return f"""<h2>Tones</h2><p>{first['n'] + first['unread']} isolated syllables of tones 1 to 4 from {escape(tones['source'])}. A small classifier reads the tone from the shape of the pitch,
 before the codec and after it, and agreement is how often it reads the same.{unread} It was fitted on {about['fitted_on']} recordings; on {about['held_out']} held out it reads
 {number(about['balanced_accuracy'], 3)} right (balanced accuracy, chance {about['chance']}), on the originals here {number(first['accuracy_before'], 3)}.</p>
-{table(heads, rows)}<p>Which tone becomes which: dark on the diagonal is a tone that was kept.</p><div class='grid tones'>{pictures}</div>
+{table(heads, rows)}<p>Which tone becomes which, by the widest of each: dark on the diagonal is a tone that was kept.</p><div class='grid tones'>{pictures}</div>
 <details><summary>The reader on held-out originals</summary>{confusion_picture("the reader", about["confusion"], "by pinyin", "read")}</details>"""
 
 @plt.rc_context(style())

@@ -88,14 +88,15 @@ def information_plot(
     title="",
 ):
     "Per codebook the bits that it shares with initial, final and tone: full bars; pale, what shuffled labels share, which is what counting gives away. Returns the axes."
-    fig, axes = new_axes(1, 3, 2.3, 8.4)
+    fig, axes = new_axes(1, 3, 2.6, 8.4)
     for ax, part, color in zip(axes, PARTS, ("jade", "indigo", "cinnabar")):
         books, place = info[part]["codebooks"], np.arange(1, len(info[part]["codebooks"]) + 1)
         ax.bar(place, [b["bits"] for b in books], color=COLORS[color], width=.7, label="counted")
         ax.bar(place, [b["shuffled"] for b in books], color=COLORS["paper"], alpha=.8, width=.7, label="with shuffled labels", edgecolor=COLORS["muted"], linewidth=.6)
         ax.set(title=f"{part}, of {info[part]['label_bits']:.1f} bits", xlabel="codebook", xlim=(.4, len(books) + .6))
         ax.set_xticks(place[::-(-len(place)//8)])
-    axes[0].set_ylabel("bits per frame"); axes[2].legend(loc="upper right")
+    axes[0].set_ylabel("bits per frame")
+    fig.legend(*axes[2].get_legend_handles_labels(), loc="outside lower right", ncols=2)
     if title: fig.suptitle(title, x=.01, ha="left", fontsize=10)
     return axes
 
