@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['COLORS', 'LINES', 'INK', 'style', 'new_axes', 'stylesheet', 'waveform', 'mel_spectrogram', 'f0_contour', 'compare',
-           'token_heatmap', 'codebook_usage_plot', 'loss_curves', 'fig_to_png']
+           'token_colors', 'token_heatmap', 'codebook_usage_plot', 'loss_curves', 'fig_to_png']
 
 # %% ../nbs/03_plots.ipynb #0f2b2525
 import io
@@ -127,6 +127,14 @@ def compare(
     return axes
 
 # %% ../nbs/03_plots.ipynb #3b5fc3b2
+def token_colors(codes):
+    "(K, F) codes -> (K, F, 3) colours in [0, 1]. A code's number means nothing, so neighbours get unlike colours; negative ones get the paper's."
+    codes = np.asarray(codes.cpu() if torch.is_tensor(codes) else codes)
+    mixed = (codes*2654435761 % 2**32) / 2**32
+    rgb = hsv_to_rgb(np.stack([mixed, .15 + .3*(mixed*7 % 1), .93 - .38*(mixed*31 % 1)], -1))
+    rgb[codes < 0] = plt.matplotlib.colors.to_rgb(COLORS["paper"])
+    return rgb
+
 @plt.rc_context(style())
 def token_heatmap(
     codes,            # (K, F); negative is padding
@@ -134,13 +142,10 @@ def token_heatmap(
     frame_rate=12.5,  # Hz
     title="",
 ):
-    "One cell per token, codebook by frame. A code's number means nothing, so neighbours get unlike colours: equal colour within a row is the same code."
+    "One cell per token, codebook by frame. Colours as `token_colors` gives them: equal colour within a row is the same code."
     codes = np.asarray(codes.cpu() if torch.is_tensor(codes) else codes)
     ax = _axis(ax, .5 + .18*len(codes))
-    mixed = (codes*2654435761 % 2**32) / 2**32
-    rgb = hsv_to_rgb(np.stack([mixed, .15 + .3*(mixed*7 % 1), .93 - .38*(mixed*31 % 1)], -1))
-    rgb[codes < 0] = plt.matplotlib.colors.to_rgb(COLORS["paper"])
-    ax.imshow(rgb, aspect="auto", interpolation="nearest", extent=(0, codes.shape[1]/frame_rate, len(codes) + .5, .5))
+    ax.imshow(token_colors(codes), aspect="auto", interpolation="nearest", extent=(0, codes.shape[1]/frame_rate, len(codes) + .5, .5))
     step = -(-len(codes)//8)
     ax.set_yticks(range(1, len(codes) + 1, step))
     ax.set(xlabel="s", ylabel="codebook", title=title)
