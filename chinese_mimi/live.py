@@ -52,7 +52,7 @@ def open_lines(
     codecs,  # name -> `Mimi`
 ):
     "Serve `/live?model=NAME&rate=HZ&books=N`: binary messages of samples each way, one back for each; a text message is a new N."
-    from fastapi import WebSocket
+    from fastapi import WebSocket, WebSocketDisconnect
     from starlette.concurrency import run_in_threadpool
     talking = set()
 
@@ -73,6 +73,7 @@ def open_lines(
                 else: await socket.send_bytes(await run_in_threadpool(line, data, max(1, min(n, codec.n_codebooks))))
             await socket.close(OVER)
         except asyncio.TimeoutError: await socket.close(OVER)
+        except WebSocketDisconnect: pass  # gone while it was being answered
         finally: talking.discard(line)
 
     app.add_api_websocket_route("/live", live)

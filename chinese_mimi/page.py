@@ -339,7 +339,7 @@ _JS = """
     live.out = new AudioContext({ sampleRate: rate, latencyHint: 'interactive' })
     live.speaker = live.out.createGain()
     live.speaker.connect(live.out.destination)
-    Object.assign(live, { at: 0, played: 0, gaps: 0, lead: .06, sent: [] })
+    Object.assign(live, { at: 0, played: 0, gaps: 0, lead: .06, sent: [], answered: 0, late: false })
     await live.microphone.audioWorklet.addModule(URL.createObjectURL(new Blob([worklet], { type: 'text/javascript' })))
     const node = new AudioWorkletNode(live.microphone, 'mimi-microphone', { numberOfOutputs: 0 }), ask = new URLSearchParams({ model: live.model, rate: live.microphone.sampleRate, books: live.books })
     const socket = live.socket = new WebSocket(new URL(`live?${ask}`, location.href.split(/[?#]/)[0]).href.replace(/^http/, 'ws'))
@@ -347,11 +347,15 @@ _JS = """
     node.port.onmessage = e => {
       document.querySelector('.live .meter i').style.width = 100*Math.sqrt(Math.max(...e.data)/32768) + '%'
       if (socket.readyState !== 1) return
+      const late = live.sent.length - live.answered > 1/BLOCK  // a second behind: better a gap than a delay that grows
+      if (late && !live.late) live.gaps++
+      live.late = late
+      if (late) return
       live.sent.push(performance.now())
       socket.send(e.data.buffer)
     }
     socket.onopen = () => { live.microphone.createMediaStreamSource(live.stream).connect(node); show_state('on') }
-    socket.onmessage = e => { if (e.data.byteLength && live.out) play(new Int16Array(e.data), rate) }
+    socket.onmessage = e => { live.answered++; if (e.data.byteLength && live.out) play(new Int16Array(e.data), rate) }
     socket.onclose = e => { if (live.socket === socket) stop({ 4001: 'busy', 4002: 'over' }[e.code] ?? 'lost') }
   }
   document.addEventListener('click', e => {
