@@ -266,8 +266,6 @@ def evaluate(
     from chinese_mimi.evaluate import evaluate, summary_text
     _check_dtype(dtype)
     summary = evaluate(sources, model, out, codebooks, [k for k in opus if k], limit, workers, device, dtype, syllables=syllables or (), asr=asr, speaker=speaker)
-    print(f"{summary_text(summary)}\n{out/'report.html'}")
-    summary = evaluate(sources, model, out, codebooks, opus or (), limit, workers, device, dtype, syllables=syllables or (), asr=asr, speaker=speaker)
     _tell(f"{summary_text(summary)}\n{out/'report.html'}", summary, as_json)
     _left_out((f["path"], f["reason"]) for f in summary["skipped"])
 
