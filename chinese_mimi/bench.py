@@ -17,7 +17,7 @@ from typing import Callable
 import torch
 from .check import synthetic_voice
 from .codec import Mimi, compare_tokens
-from .config import CodecConfig, MimiError, atomic_write, preset
+from .config import CodecConfig, ConfigError, MimiError, atomic_write, pick_device, preset
 from .weights import save_kyutai, save_transformers
 
 # %% ../nbs/40_bench.ipynb #31458875
@@ -224,13 +224,14 @@ def bench(
     threads=(1, 2),
     n_codebooks=None,       # 8 or, if it has fewer, all
     seconds=10.,            # of the signal that is read at once
-    rounds=5, frames=20,    # turns, and streamed frames in each
+    rounds=3, frames=20,    # turns, and streamed frames in each
     device="cpu",
 ) -> dict:
     "Times ours beside every installed peer and writes what came out. Raises `MimiError` when tokens differ or the model cannot be read."
+    pick_device(str(device))
     codec = random_codec(preset("mimi-24khz")) if model is None else Mimi.from_pretrained(model)
     n = n_codebooks or min(8, codec.n_codebooks)
-    if n > codec.n_codebooks: raise MimiError(f"--codebooks: {n} is more than the {codec.n_codebooks} of {model or 'the model'}")
+    if n > codec.n_codebooks: raise ConfigError(f"--codebooks: {n} is more than the {codec.n_codebooks} of {model or 'the model'}")
     result = {"model": str(model or "random weights, mimi-24khz"), "n_codebooks": n, "seconds": seconds, "cpu": _cpu(), "torch": torch.__version__, "runs": []}
     with tempfile.TemporaryDirectory() as tmp:
         files = {k: str(v) for k, v in write_files(codec, tmp).items()}

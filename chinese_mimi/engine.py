@@ -7,8 +7,8 @@ __all__ = ['FEW', 'BLOCK', 'CHUNK', 'HALVES', 'KINDS', 'Product', 'Conv', 'conv'
            'FastTransformer', 'FastSeanet', 'FastQuantizer', 'FastUpsample', 'EncoderWeights', 'DecoderWeights',
            'StreamState', 'supported', 'weights_of']
 
-# %% ../nbs/14_engine.ipynb #5efc61f3
-import threading
+# %% ../nbs/14_engine.ipynb #4ceee2dc
+import os, threading
 from weakref import WeakKeyDictionary
 
 import torch
@@ -18,8 +18,12 @@ import torch.nn.functional as F
 from .config import CodecConfig
 from .transformer import rope_angles
 
-# %% ../nbs/14_engine.ipynb #135a8c87
-torch.set_num_threads(torch.get_num_threads())   # else XNNPACK takes all cores whatever OMP_NUM_THREADS says
+# %% ../nbs/14_engine.ipynb #7afacdda
+def _same_threads(): torch.set_num_threads(torch.get_num_threads())   # else XNNPACK takes all cores, whatever OMP_NUM_THREADS says
+
+_same_threads()
+if hasattr(os, "register_at_fork"): os.register_at_fork(after_in_child=_same_threads)
+
 FEW = 14   # rows up to which XNNPACK's packed product is the fastest, twice the seven that it takes at once
 
 class Product:
