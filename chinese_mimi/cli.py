@@ -4,9 +4,8 @@
 
 # %% auto #0
 __all__ = ['app', 'Model', 'Out', 'Codebooks', 'Raw', 'Device', 'Json', 'Dtype', 'prepare', 'durations', 'extract', 'train',
-           'reconstruct', 'encode', 'decode', 'tokenize', 'evaluate', 'check', 'convert', 'demo', 'serve', 'main']
-__all__ = ['app', 'Model', 'Out', 'Codebooks', 'Raw', 'Device', 'Dtype', 'prepare', 'durations', 'extract', 'train',
-           'reconstruct', 'encode', 'decode', 'tokenize', 'evaluate', 'check', 'convert', 'demo', 'bench', 'main']
+           'reconstruct', 'encode', 'decode', 'tokenize', 'evaluate', 'check', 'convert', 'demo', 'bench', 'serve',
+           'main']
 
 # %% ../nbs/51_cli.ipynb #d7b36b94
 import dataclasses, json, sys
@@ -320,6 +319,26 @@ def demo(
     from chinese_mimi.demo import run_demo
     run_demo(out, overrides=_as_overrides(device, dtype))
 
+# %% ../nbs/51_cli.ipynb #be9c40aa
+@app.command()
+def bench(
+    model: Annotated[str | None, typer.Option("--model", "-m", metavar="MODEL", help="Any model that loads; random weights of Kyutai's 24 kHz shape by default, which all can run.")] = None,
+    out: Annotated[Path | None, typer.Option("--out", "-o", metavar="DIR", help="Folder for bench.json and bench.png.")] = None,
+    threads: Annotated[list[int], typer.Option(min=1, metavar="N", help="Processor threads; once for each number to measure.")] = (1, 2),
+    codebooks: Codebooks = None,
+    seconds: Annotated[float, typer.Option(min=0.1, metavar="S", help="Length of the signal that is read at once.")] = 10.,
+    rounds: Annotated[int, typer.Option(min=1, metavar="N", help="Turns of 20 frames and one signal for each implementation.")] = 3,
+    device: Device = "cpu",
+):
+    """Time ours beside moshi, rustymimi and transformers.
+
+    \b
+    Those that are installed take part, in turns, on the same weights and signal.
+    Example: chinese-mimi bench --threads 1 --out speed"""
+    from chinese_mimi.bench import bench, bench_table
+    print(bench_table(bench(model, out, threads, codebooks, seconds, rounds, device=device)))
+    if out: print(out/"bench.png")
+
 # %% ../nbs/51_cli.ipynb #c9a50a51
 @app.command("app")
 def serve(
@@ -346,25 +365,6 @@ def serve(
         try: threading.Event().wait()
         except KeyboardInterrupt: pass  # the way to end it
 
-# %% ../nbs/51_cli.ipynb #be9c40aa
-@app.command()
-def bench(
-    model: Annotated[str | None, typer.Option("--model", "-m", metavar="MODEL", help="Any model that loads; random weights of Kyutai's 24 kHz shape by default, which all can run.")] = None,
-    out: Annotated[Path | None, typer.Option("--out", "-o", metavar="DIR", help="Folder for bench.json and bench.png.")] = None,
-    threads: Annotated[list[int], typer.Option(min=1, metavar="N", help="Processor threads; once for each number to measure.")] = (1, 2),
-    codebooks: Codebooks = None,
-    seconds: Annotated[float, typer.Option(min=0.1, metavar="S", help="Length of the signal that is read at once.")] = 10.,
-    rounds: Annotated[int, typer.Option(min=1, metavar="N", help="Turns of 20 frames and one signal for each implementation.")] = 3,
-    device: Device = "cpu",
-):
-    """Time ours beside moshi, rustymimi and transformers.
-
-    \b
-    Those that are installed take part, in turns, on the same weights and signal.
-    Example: chinese-mimi bench --threads 1 --out speed"""
-    from chinese_mimi.bench import bench, bench_table
-    print(bench_table(bench(model, out, threads, codebooks, seconds, rounds, device=device)))
-    if out: print(out/"bench.png")
 
 # %% ../nbs/51_cli.ipynb #8e01b6bd
 _UsageError = typer.BadParameter.__base__  # Typer carries a Click of its own or uses the installed one, as its version wants
