@@ -315,10 +315,11 @@ def _labelled(sources):
     return found
 
 def _syllables(labelled, source, job, workers, on_cpu, progress):
-    "The parts `tones` and `seen` of summary.json, and rows for tones.csv"
+    "The parts `tones` and `seen` of summary.json, rows for tones.csv, and what cannot be read"
     results = _all([f for f, _ in labelled], (), job, min(workers, len(labelled)), on_cpu, _tones)
-    with closing(results): said = [(f, s, r) for (f, s), r in zip(labelled, progress(results, len(labelled), "syllables")) if not isinstance(r, str)]
-    if not said: raise MimiError(f"--syllables {source}: none of its {len(labelled)} files can be read")
+    with closing(results): tried = [(f, s, r) for (f, s), r in zip(labelled, progress(results, len(labelled), "syllables"))]
+    said, unread = [x for x in tried if not isinstance(x[2], str)], [dict(path=str(f[1]), reason=r) for f, _, r in tried if isinstance(r, str)]
+    if not said: raise MimiError(f"--syllables {source}: none of its {len(labelled)} files can be read; {unread[0]['reason']}")
     _, labels, results = zip(*said)
     before, pinyin, seen = [r[0] for r in results], [s.tone for s in labels], {}
     def agreement(i): return {k: _known(v) if isinstance(v, float) else v for k, v in tone_agreement(before, [r[1][i] for r in results], pinyin).items()}
@@ -327,7 +328,7 @@ def _syllables(labelled, source, job, workers, on_cpu, progress):
             of = [r[2][label] for r in results], labels, [r[3][label] for r in results]
             seen[label] = dict(syllables=len(labels), frames=int(sum(h.sum() for h in of[2])), information=information(*of), sharing=sharing(*of))
     rows = [dict(file=f[0], pinyin=f"{s.letters}{s.tone}", original=b, **{x.name: t for x, t in zip(job["systems"], r[1])}) for (f, s, r), b in zip(said, before)]
-    return dict(tones=dict(source=source, reader=ToneReader.shipped().about, systems={s.name: agreement(i) for i, s in enumerate(job["systems"])}), seen=seen), rows
+    return dict(tones=dict(source=source, reader=ToneReader.shipped().about, systems={s.name: agreement(i) for i, s in enumerate(job["systems"])}), seen=seen), rows, unread
 
 # %% ../nbs/41_evaluate.ipynb #37284ec4
 EXCERPT = 10  # seconds of a file that the report shows and plays
@@ -402,8 +403,9 @@ def evaluate(
                    notes=[*notes, *model_notes(described)], models=described, **summarize(rows, systems, described, codes, left_out), skipped=skipped,
                    judges=dict(asr=dict(name=str(asr), cer_original=_mean(originals)["mean"]) if asr else None, speaker=str(speaker) if speaker else None))
     if labelled:
-        more, said = _syllables(labelled, ", ".join(map(str, syllables)), job, workers, on_cpu, progress)
+        more, said, unread = _syllables(labelled, ", ".join(map(str, syllables)), job, workers, on_cpu, progress)
         summary |= more
+        skipped += unread
         for s in summary["systems"]: s["metrics"]["tone_agreement"] = {"mean" if k == "agreement" else k: more["tones"]["systems"][s["system"]][k] for k in ("agreement", "low", "high", "n")}
         atomic_write(out/"tones.csv", to_csv(said))
     examples, shown = _examples(rows, files, job)
