@@ -196,7 +196,7 @@ def _is_done(file, expected):
     return True
 
 def _sum_up(files, out, fingerprint):
-    "The summary of finished shards, also as tokens.json, and failed.tsv. Raises `MimiError` when an utterance is there twice."
+    "The summary of finished shards, also as _tokens.json, and _failed.tsv. Raises `MimiError` when an utterance is there twice."
     pa, pq = _parquet()
     got, ids = TokenSummary(fingerprint, len(files), 0, 0., 0, 0), Counter()
     for file in files:
@@ -207,15 +207,15 @@ def _sum_up(files, out, fingerprint):
         got.failed += [tuple(f) for f in note["failed"]]
         ids.update(table["id"].to_pylist())
     if twice := [i for i, n in ids.items() if n > 1]: raise MimiError(f"{out}: {len(twice)} ids stand for several utterances each, the first is {twice[0]!r}; the shards hold them all, but --id finds one. Make the manifest's ids differ")
-    atomic_write(out/"failed.tsv", "id\tpath\treason\n" + "".join("\t".join(f) + "\n" for f in got.failed))
-    atomic_write(out/"tokens.json", json.dumps({k: v for k, v in asdict(got).items() if k != "failed"} | dict(failed=len(got.failed)), indent=1) + "\n")
+    atomic_write(out/"_failed.tsv", "id\tpath\treason\n" + "".join("\t".join(f) + "\n" for f in got.failed))
+    atomic_write(out/"_tokens.json", json.dumps({k: v for k, v in asdict(got).items() if k != "failed"} | dict(failed=len(got.failed)), indent=1) + "\n")
     return got
 
 # %% ../nbs/23_tokenize.ipynb #e5c53143
 def tokenize(
     manifest,               # train.jsonl
     codec,                  # a `Mimi`
-    out,                    # folder for tokens-00000.parquet ..., tokens.json and failed.tsv
+    out,                    # folder for tokens-00000.parquet ..., _tokens.json and _failed.tsv
     n_codebooks=None,       # all by default
     workers=None,           # processes that read, and on a CPU encode; one for each core, shared by the ranks of a machine
     batch_seconds=None,     # of sound that is encoded at once, padding included; 20 on a CPU, 240 on a GPU
