@@ -11,7 +11,7 @@ from chinese_mimi.audio import write
 from chinese_mimi.config import preset
 from chinese_mimi.corpus import check_manifest, read_manifest
 from chinese_mimi.segments import SegmentDataset, TiledSampler, loader
-from chinese_mimi.teacher import _ENTRY, FeatureStore
+from chinese_mimi.teacher import _ENTRY, _digest, FeatureStore
 
 WORKERS, STEPS, BATCH, DIM = 4, 60, 16, 1024
 
@@ -32,7 +32,7 @@ def make(folder, n):
     index["key"], index["frames"] = rows.keys, np.ceil(seconds*12.5 - 5e-5)
     np.save(folder/"index.npy", index[np.argsort(index["key"])])
     np.save(folder/"shard_00000.npy", np.zeros((150, DIM), np.float16))
-    (folder/"index.json").write_text(json.dumps(dict(teacher="made up", dim=DIM, semantic=False, frame_rate=12.5, failed=[])))
+    (folder/"index.json").write_text(json.dumps(dict(teacher="made up", dim=DIM, semantic=False, frame_rate=12.5, failed=[], manifest=_digest(rows))))
 
 
 def pss(pid):
@@ -41,7 +41,7 @@ def pss(pid):
 
 
 def measure(folder):
-    "In a process of its own: seconds to open, microseconds a row, MB over trainer and workers"
+    "Seconds to open, microseconds a row, MB over trainer and workers, seconds of audio a second"
     began = time.perf_counter()
     rows = read_manifest(folder/"train.jsonl")
     alone = time.perf_counter() - began
@@ -57,11 +57,11 @@ def measure(folder):
     for step, batch in enumerate(loader(data, sampler, BATCH, steps=STEPS, workers=WORKERS)):
         if step == STEPS - 5: memory = pss(os.getpid()) + sum(map(pss, open(f"/proc/self/task/{os.getpid()}/children").read().split()))
     speed = STEPS*BATCH*4/(time.perf_counter() - began)
-    print(json.dumps(dict(manifest=alone, opened=opened, row=1e6*row, memory=memory, speed=speed)))
+    return dict(manifest=alone, opened=opened, row=1e6*row, memory=memory, speed=speed)
 
 
 if __name__ == "__main__":
-    if sys.argv[1] == "measure": measure(Path(sys.argv[2]))
+    if sys.argv[1] == "measure": print(json.dumps(measure(Path(sys.argv[2]))))
     else:
         import subprocess
         torch.set_num_threads(1)

@@ -219,14 +219,13 @@ class loader:
             yield self.sampler.batch(step, self.batch_size, self.rank, self.world)
             step += 1
 
-    def _count(self, batch):
-        "Take what is said of broken files out of a batch. Raises `MimiError` when they are too many."
+    def _count(self, batch, broken):
+        "Count the draws of a batch. Raises `MimiError` when too many failed."
         self.failed += batch["failed"]
         self.draws += batch.pop("failed") + batch.pop("items")
-        self.broken |= batch["broken"]
+        self.broken |= broken
         if "wav" not in batch or self.failed > self.limit*max(self.draws, 100):
             raise MimiError(f"data: {self.failed} of {self.draws} draws failed, more than data.max_broken allows ({self.limit:.0%}); the first: {next(iter(self.broken.values()))}")
-        return batch.pop("broken")
 
     def _hear(self, wav, samples):
         "(B, 1, T) -> (B, F, dim) of the teacher in the loop, zeros beyond an item's own frames"
@@ -244,10 +243,10 @@ class loader:
         turn, broken = 0, {}
         try:
             for batch in batches:
-                found = self._count(batch)
-                now = int(batch["index"][0])//self.sampler.per_pass
-                if now > turn and broken: self._tell(turn, broken); broken = {}
+                now, found = int(batch["index"][0])//self.sampler.per_pass if "index" in batch else turn, batch.pop("broken")
+                if now > turn: self._tell(turn, broken); broken = {}
                 turn, broken = now, broken | found
+                self._count(batch, found)
                 if self.teacher is not None: batch["features"] = self._hear(batch["wav"], batch["samples"])
                 yield batch
         finally: self._tell(turn, broken)

@@ -161,6 +161,8 @@ def _npy(array):
     np.save(out := io.BytesIO(), array)
     return out.getvalue()
 
+def _digest(rows): return hashlib.sha256(rows.keys.tobytes() + rows.durations.tobytes()).hexdigest()  # of the ids and lengths of a manifest
+
 class FeatureStore:
     "The features that `extract` left in a folder. Raises `ConfigError` where there are none."
     def __init__(self, folder):
@@ -169,7 +171,7 @@ class FeatureStore:
         except (OSError, ValueError):
             raise ConfigError(f"{folder}: holds no finished features; run `chinese-mimi extract MANIFEST --teacher ... --out {folder}`") from None
         self.teacher, self.dim, self.frame_rate, self.semantic = meta["teacher"], meta["dim"], meta["frame_rate"], meta["semantic"]
-        self.failed, self.keys, self.shards = {r[0] for r in meta["failed"]}, self.index["key"], {}
+        self.failed, self.manifest, self.keys, self.shards = {r[0] for r in meta["failed"]}, meta.get("manifest"), self.index["key"], {}
 
     def __len__(self): return len(self.index)
 
@@ -206,8 +208,9 @@ class FeatureStore:
         except (OSError, RuntimeError) as e: raise MimiError(f"{self.folder/f'shard_{shard:05d}.npy'}: cannot be read ({str(e).splitlines()[0]}); run `chinese-mimi extract` again") from None
 
     def check(self, rows, frame_rate=12.5):
-        "Raise `MimiError` unless every row has its features, as many as its duration says, at this frame rate."
+        "Raise `MimiError` unless every row has its features, as many as its duration says, at this frame rate. At once for the rows that they were made from."
         if self.frame_rate != frame_rate: raise ConfigError(f"{self.folder}: was made for {self.frame_rate} Hz, the model has {frame_rate} Hz; run `chinese-mimi extract` again")
+        if isinstance(rows, Manifest) and _digest(rows) == self.manifest: return
         keys, seconds = (rows.keys, rows.durations) if isinstance(rows, Manifest) else (np.array([id_key(r["id"]) for r in rows], np.uint64), [r["duration"] for r in rows])
         order = np.argsort(keys)                                       # in this order the look-up of millions is quick
         at = np.minimum(self.keys.searchsorted(keys[order]), len(self.keys) - 1)
@@ -284,7 +287,7 @@ def extract(
     rows, out = read_manifest(manifest), Path(out)
     if len(twice := np.unique(rows.keys, return_counts=True)[1]) < len(rows): raise ConfigError(f"{manifest}: {len(rows) - len(twice)} ids are there twice; features are found by id, so give each utterance its own")
     if isinstance(teacher, str): teacher = teacher_from_spec(teacher, device)
-    meta, size = dict(teacher=teacher.name, dim=teacher.dim, semantic=teacher.semantic, frame_rate=frame_rate), shard_rows or max(20, min(1000, len(rows)//64))
+    meta, size = dict(teacher=teacher.name, dim=teacher.dim, semantic=teacher.semantic, frame_rate=frame_rate, manifest=_digest(rows)), shard_rows or max(20, min(1000, len(rows)//64))
     spans = [slice(a, min(a + size, len(rows))) for a in range(0, len(rows), size)]
     keys = [hashlib.sha256(f"{teacher.name} {frame_rate} ".encode() + rows.keys[s].tobytes() + rows.durations[s].tobytes()).hexdigest() for s in spans]
     file = lambda i, kind: out/f"shard_{i:05d}.{kind}"
