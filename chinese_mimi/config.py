@@ -5,8 +5,8 @@
 # %% auto #0
 __all__ = ['PRESETS', 'MimiError', 'ConfigError', 'atomic_write', 'atomic_dir', 'SeanetConfig', 'TransformerConfig',
            'QuantizerConfig', 'CodecConfig', 'preset', 'DataConfig', 'AugmentConfig', 'OptimConfig', 'LossConfig',
-           'BalancerConfig', 'DiscriminatorConfig', 'TeacherConfig', 'DropoutConfig', 'CheckpointConfig', 'TrainConfig',
-           'load_config', 'to_yaml', 'save_config', 'load_codec_config', 'pick_device']
+           'BalancerConfig', 'DiscriminatorConfig', 'TeacherConfig', 'DropoutConfig', 'CheckpointConfig', 'StageConfig',
+           'TrainConfig', 'load_config', 'to_yaml', 'save_config', 'load_codec_config', 'pick_device']
 
 # %% ../nbs/00_config.ipynb #45d602f7
 import dataclasses, difflib, os, shutil, sys
@@ -211,6 +211,8 @@ class OptimConfig:
     schedule: str = "constant"          # or cosine, which falls to 0 at the last step
     max_norm: float = 0.0               # gradients are clipped to this norm; 0 is off
     ema_decay: float = 0.99             # of the averaged weights
+    accumulate: int = 1                 # batches of `data.batch_size` that one step takes in, one after the other
+    max_skipped: int = 10               # steps in a row that may be skipped for numbers that are not finite
 
 @dataclass
 class LossConfig:
@@ -259,6 +261,18 @@ class CheckpointConfig:
     log_every: int = 10                 # steps
     valid_every: int = 2000             # steps
 
+@dataclass
+class StageConfig:
+    "A part of a run. What is empty or 0 is as in the rest of the configuration; warm-up and schedule are those of the stage."
+    name: str = ""
+    steps: int = 0
+    train: str = ""                     # manifests
+    valid: str = ""
+    features: str = ""                  # folder, from `chinese-mimi extract`
+    lr: float = 0.0
+    lr_discriminator: float = 0.0
+    reset: list[str] = field(default_factory=list)  # what begins anew: optimizer, balancer, discriminator, averages
+
 # %% ../nbs/00_config.ipynb #68bb30b7
 @dataclass
 class TrainConfig:
@@ -283,6 +297,7 @@ class TrainConfig:
     teacher: TeacherConfig = field(default_factory=TeacherConfig)
     dropout: DropoutConfig = field(default_factory=DropoutConfig)
     checkpoint: CheckpointConfig = field(default_factory=CheckpointConfig)
+    stages: list[StageConfig] = field(default_factory=list)  # one after the other; `optim.steps` is then their sum
 
     @property
     def segment_frames(self): return round(self.data.segment * self.model.frame_rate)
@@ -293,12 +308,34 @@ class TrainConfig:
     @property
     def adversarial(self): return self.loss.adversarial > 0 or self.loss.feature > 0
 
+    def stage_at(self, step):
+        "Which stage a step belongs to, and the first step of that stage; (0, 0) without stages."
+        first = 0
+        for k, stage in enumerate(self.stages):
+            if step < first + stage.steps or k == len(self.stages) - 1: return k, first
+            first += stage.steps
+        return 0, 0
+
+    def of_stage(self, k):
+        "The configuration of stage k, its own numbers in their places; this one without stages."
+        if not self.stages: return self
+        cfg, s, r = dataclasses.replace(self, seed=self.seed + k), self.stages[k], dataclasses.replace
+        cfg.data = r(self.data, train=s.train or self.data.train, valid=s.valid or self.data.valid)
+        cfg.teacher = r(self.teacher, features=s.features or self.teacher.features)
+        cfg.optim = r(self.optim, steps=s.steps, lr=s.lr or self.optim.lr, lr_discriminator=s.lr_discriminator or self.optim.lr_discriminator)
+        return cfg
+
     def validate(self):
         "Raise `ConfigError`, naming the key, for a value that cannot work; returns the configuration."
         self.model.validate()
         def check(ok, key, why):
             if not ok: raise ConfigError(f"{key}: {why}")
-        positive = dict(data=("batch_size", "segment", "valid_files"), optim=("steps", "steps_per_epoch", "lr", "lr_discriminator"),
+        for k, s in enumerate(self.stages):
+            check(s.steps > 0, f"stages[{k}].steps", f"{s.steps} must be more than 0")
+            check(s.lr >= 0 and s.lr_discriminator >= 0, f"stages[{k}].lr", "must not be negative")
+            check(set(s.reset) <= {"optimizer", "balancer", "discriminator", "averages"}, f"stages[{k}].reset", f"{list(s.reset)} may name optimizer, balancer, discriminator and averages")
+        if self.stages: self.optim.steps = sum(s.steps for s in self.stages)
+        positive = dict(data=("batch_size", "segment", "valid_files"), optim=("steps", "steps_per_epoch", "lr", "lr_discriminator", "accumulate", "max_skipped"),
                         checkpoint=("every", "keep", "log_every", "valid_every"), discriminator=("filters", "every"), balancer=("total_norm",))
         for part, keys in positive.items():
             for k in keys: check((v := getattr(getattr(self, part), k)) > 0, f"{part}.{k}", f"{v} must be more than 0")

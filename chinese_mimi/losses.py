@@ -180,9 +180,17 @@ class Balancer:
         y,       # `(B, 1, T)`, the tensor on which they depend
     ) -> Balanced:
         "The gradient for `y`. Keeps the graph of the losses, and changes nothing."
+        return self.mix(self.gradients(losses, y))
+
+    def gradients(self, losses, y) -> dict:
+        "What each loss wants of each item: `{name: (B, 1, T)}`, or their weighted sum alone where the balancer is not enabled."
         if not self.cfg.enabled: losses = {"sum": sum(self.weights[k]*l for k, l in losses.items())}
-        B = len(y)
-        grads = [B*torch.autograd.grad(l, y, retain_graph=True)[0] for l in losses.values()]
+        return {k: len(y)*torch.autograd.grad(l, y, retain_graph=True)[0] for k, l in losses.items()}
+
+    def mix(self, gradients) -> Balanced:
+        "The second half of `balance`, for the items of one batch or of several in a row."
+        losses, grads = list(gradients), list(gradients.values())
+        B = len(grads[0])
         squares = torch.stack([g.flatten(1).double().square().sum(1) for g in grads])  # (losses, B)
         if self.cfg.per_batch_item: norms = self.average(squares.sqrt().mean(1))
         else: norms = self.average(squares.mean(1)).sqrt()

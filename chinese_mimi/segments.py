@@ -57,8 +57,9 @@ class TiledSampler:
         segment: int,     # frames
         seed=0,
         frame_rate=12.5,  # Hz
+        first=0,          # the number that step 0 begins with
     ):
-        self.segment, self.seed = int(segment), seed
+        self.segment, self.seed, self.first = int(segment), seed, first
         if self.segment < 1: raise ConfigError(f"data.segment: {segment} frames; it must be 1 or more")
         self.frames = n_frames(rows.durations if isinstance(rows, Manifest) else [r["duration"] for r in rows], frame_rate).astype(np.int32)
         self.ends = np.cumsum(np.maximum(self.frames//self.segment, 1))     # tiles up to and with each row
@@ -84,7 +85,7 @@ class TiledSampler:
 
     def batch(self, step, batch_size, rank=0, world=1) -> list:
         "The numbers g of a step: the ranks' batches in a row are the batch of one process that is `world` times as large."
-        first = (step*world + rank)*batch_size
+        first = self.first + (step*world + rank)*batch_size
         return list(range(first, first + batch_size))
 
 # %% ../nbs/22_segments.ipynb #5b1e0a77
