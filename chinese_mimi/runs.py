@@ -7,6 +7,7 @@ __all__ = ['FREE', 'config_differences', 'refuse_other_config', 'environment', '
 
 # %% ../nbs/29_runs.ipynb #515483c5
 import json, platform, shutil, subprocess, sys, time
+from contextlib import contextmanager
 from importlib.metadata import PackageNotFoundError, version
 from importlib.resources import files
 from pathlib import Path
@@ -82,22 +83,31 @@ class RunFolder:
         self.board = SummaryWriter(self.path/"tensorboard", purge_step=step + 1)
 
     def close(self):
-        if self.board: self.board.close()
+        self._tell(lambda board: board.close())
 
     def _append(self, name, text):
         "Add a line to a file of the folder"
-        try:
-            with open(self.path/name, "a", encoding="utf-8") as f: f.write(text + "\n")
-        except OSError as e: raise MimiError(f"{self.path/name}: cannot be written ({e.strerror}); free some space and give the same command, it goes on from the last checkpoint") from None
+        with self._said(name), open(self.path/name, "a", encoding="utf-8") as f: f.write(text + "\n")
+
+    def _tell(self, do):
+        "Let TensorBoard do something, where it is; it writes from another thread, which reports a full disk with the next call"
+        with self._said("tensorboard"): return do(self.board) if self.board else None
+
+    @contextmanager
+    def _said(self, name):
+        "What the disk refuses is said in one line"
+        try: yield
+        except OSError as e:
+            self.board = None
+            raise MimiError(f"{self.path/name}: cannot be written ({e.strerror}); free some space and give the same command, it goes on from the last checkpoint") from None
 
     def log(self, step, **row):
         "One line for log.jsonl; its numbers for TensorBoard, lists one by one."
         self._append("log.jsonl", json.dumps(dict(step=step, **row), ensure_ascii=False))
-        if not self.board: return
         for name, value in row.items():
             for i, v in enumerate(value if isinstance(value, list) else [value], 1):
-                if isinstance(v, (int, float)): self.board.add_scalar(f"{name}/{i}" if isinstance(value, list) else name, v, step)
-        self.board.flush()
+                if isinstance(v, (int, float)): self._tell(lambda board: board.add_scalar(f"{name}/{i}" if isinstance(value, list) else name, v, step))
+        self._tell(lambda board: board.flush())
 
     def rows(self):
         "The log so far; a last line that a kill cut short is left out."
@@ -112,11 +122,11 @@ class RunFolder:
         folder = self.path/"samples"/f"step_{step:08d}"
         write(folder/f"{name}.wav", out, sample_rate)
         if not (original := self.path/"samples"/"original"/f"{name}.wav").exists(): write(original, wav, sample_rate)
-        if self.board: self.board.add_audio(name, out, step, sample_rate)
+        self._tell(lambda board: board.add_audio(name, out, step, sample_rate))
         try: from chinese_mimi.plots import compare, fig_to_png
         except MimiError: return
         fig = compare(wav[0], out[0], sample_rate)[0].figure
-        if self.board: self.board.add_figure(name, fig, step, close=False)
+        self._tell(lambda board: board.add_figure(name, fig, step, close=False))
         atomic_write(folder/f"{name}.png", fig_to_png(fig, 70))
 
     def steps(self): return sorted(int(p.name[5:]) for p in self.checkpoints.glob("step_*") if p.is_dir())
