@@ -18,7 +18,7 @@ from .audio import write
 from .config import ConfigError, MimiError, TrainConfig, atomic_write, load_config, save_config
 
 # %% ../nbs/29_runs.ipynb #4b3ed4f1
-FREE = ("output_dir", "device", "compile", "data.workers", "data.batch_size", "data.train", "data.valid", "data.valid_files", "teacher.features", "teacher.name", "optim.steps", "optim.max_skipped", "optim.accumulate",
+FREE = ("output_dir", "device", "compile", "data.workers", "data.batch_size", "data.train", "data.valid", "data.valid_files", "data.max_broken", "teacher.features", "teacher.name", "optim.steps", "optim.max_skipped", "optim.accumulate",
         "checkpoint.every", "checkpoint.keep", "checkpoint.log_every", "checkpoint.valid_every")
 
 def _flat(tree, prefix=""):

@@ -29,7 +29,7 @@ class Data:
             if not getattr(cfg.data, key): raise ConfigError(f"data.{key}: no manifest given; make one with `chinese-mimi prepare`")
         self.cfg = cfg
         self.train, self.valid = (read_manifest(p) for p in (cfg.data.train, cfg.data.valid))
-        for rows in self.train, self.valid: check_manifest(rows)
+        for rows in self.train, self.valid: check_manifest(rows, cfg.data.max_broken)
         self.features = self.teacher = None
         if cfg.teacher.features:
             self.features = FeatureStore(cfg.teacher.features)
