@@ -303,7 +303,7 @@ def tones(texts) -> Counter:
     return found
 
 # %% ../nbs/19_demo_corpus.ipynb #7041b0b7
-VOICES = ("cmn", "cmn+f1", "cmn+f2", "cmn+f3", "cmn+f4", "cmn+m1", "cmn+m2", "cmn+m3", "cmn+m7", "cmn+Annie", "cmn+Andy", "cmn+belinda")
+VOICES = ("cmn+f1", "cmn+f2", "cmn+f3", "cmn+f4", "cmn+Annie", "cmn+belinda")
 NOISE_DB = -66.                                                  # of full scale
 BATCH = 24                                                       # utterances spoken by one process
 
@@ -311,7 +311,7 @@ def _plan(texts, rng):
     "Endless (sentence number, turn, Utterance): all sentences in each turn, shuffled, voices and speeds by chance"
     for turn in count():
         for i in rng.permutation(len(texts)):
-            yield int(i), turn, Utterance(texts[i], VOICES[rng.integers(len(VOICES))], int(rng.integers(200, 320)), int(rng.integers(35, 66)))
+            yield int(i), turn, Utterance(texts[i], VOICES[rng.integers(len(VOICES))], int(rng.integers(160, 240)), int(rng.integers(35, 66)))
 
 def _recorded(wav, rng):
     "The level of a recording, and its noise: float32 (T,), peak at most 0.9"
