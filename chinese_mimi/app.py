@@ -11,7 +11,7 @@ import os, signal, tempfile, threading, time
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
@@ -88,6 +88,7 @@ class Visit:
     "One visitor's session."
     heard: Heard | None = None
     turn: int = 0               # counts what was asked for, so that what was asked before may end
+    page: dict = field(default_factory=dict)  # what the visitor sees, by part
 
 def _alone(parent):
     "A process that draws: one thread, deaf to ctrl-C, and gone when its server is"
@@ -136,7 +137,7 @@ class Studio:
 
     def hear(self, path, name: str, model: str, codebooks: int):
         "A recording was given. Yields parts of the page by name, at last everything."
-        yield dict(speech=None, say=working("reading"))
+        yield dict(say=working("reading"))
         wav, rate = take_sound(path)
         Path(path).unlink(missing_ok=True)
         yield from self.listen(wav, rate, name, model, codebooks)
@@ -204,7 +205,9 @@ def build(studio: Studio):
     import gradio as gr
     translations = gr.I18n(**{lang: {f"mimi_{k}": v[i] for k, v in TEXTS.items()} for i, lang in enumerate(("en", "zh-CN"))})
     def tr(key): return translations(f"mimi_{key}")
+    blank = dict(say=note("empty"), original="", original_seen="", sound="", seen="", tokens="")
     names, first = list(studio.codecs), next(iter(studio.codecs.values()))
+    blank["numbers"] = numbers(first, first.n_codebooks, {})
     with gr.Blocks(title="Chinese-Mimi", analytics_enabled=False) as page:
         gr.HTML(masthead(LONGEST))
         state = gr.State(Visit(), time_to_live=KEEP)
@@ -219,52 +222,60 @@ def build(studio: Studio):
                         gr.HTML(f"<div class='mimi muted'>{words('examples')}</div>")
                         buttons = {title: gr.Button(title or tr("example_voice"), size="sm", elem_classes="example") for title in studio.examples}
                         tokens_file = gr.UploadButton(tr("open"), file_types=[".cmimi"], size="sm", elem_id="open")
-                parts = dict(speech=speech, say=gr.HTML(note("empty"), elem_id="say"), numbers=gr.HTML(numbers(first, first.n_codebooks, {}), elem_id="numbers"))
+                parts = dict(say=gr.HTML(blank["say"], elem_id="say"), numbers=gr.HTML(blank["numbers"], elem_id="numbers"))
                 with gr.Row():
                     for a, b in (("original", "original_seen"), ("sound", "seen")):
                         with gr.Column(min_width=280): parts |= {k: gr.HTML(elem_id=k) for k in (a, b)}
                 parts["tokens"] = gr.HTML(elem_id="tokens")
             with gr.Tab(tr("live"), id="live"):
                 gr.HTML(live_panel(studio.codecs, LIVE_SECONDS))
-        results = [state, books, *parts.values()]
+        again = "say", "numbers", "sound", "seen", "tokens"   # what another number of codebooks changes
 
-        def shown(visit, generator, path=""):
+        # Every event gives all of its outputs, the unchanged ones too: for each that is left out Gradio makes and keeps a new component, value and all.
+        def now(visit, keys, also): return {state: visit, **{parts[k]: visit.page.get(k, blank[k]) for k in keys}, **also}
+
+        def shown(visit, generator, keys=tuple(parts), path="", also={}):
             "What a generator of the studio gives, for Gradio, until the visitor asks for something newer; what cannot be used is said in the page"
             turn = visit.turn = visit.turn + 1
-            yield {state: visit}
+            yield now(visit, keys, also)
             try:
                 for part in generator:
                     if visit.turn != turn: return
                     visit.heard = part.pop("heard", visit.heard)
-                    yield {parts[k]: v for k, v in part.items()}
+                    visit.page |= part
+                    yield now(visit, keys, also)
             except MimiError as e:
                 Path(path).unlink(missing_ok=True)
                 said = e.said if isinstance(e, Refused) else why(str(e).replace(str(path), Path(path).name))
-                yield {parts["say"]: f"<div class='mimi'><div class='note warn' role='alert'><p>{said}</p></div></div>"}
+                visit.page["say"] = f"<div class='mimi'><div class='note warn' role='alert'><p>{said}</p></div></div>"
+                yield now(visit, keys, also)
 
         def hear(path, model, n, visit):
-            if path is None: yield {state: visit}  # the recording was cleared
-            else: yield from shown(visit, studio.hear(path, Path(path).stem, model, n), path)
+            if path is None: yield now(visit, parts, {speech: None})  # the recording was cleared
+            else: yield from shown(visit, studio.hear(path, Path(path).stem, model, n), parts, path, {speech: None})
 
-        def open_tokens(path, n, visit): yield from shown(visit, studio.open(path, Path(path).stem, n), path)
+        def open_tokens(path, n, visit): yield from shown(visit, studio.open(path, Path(path).stem, n), parts, path)
 
         def decode(visit, model, n):
-            if visit.heard is None: yield {parts["numbers"]: numbers(studio.codecs[model], int(n), {})}
-            else: yield from shown(visit, studio.show(visit.heard, n, again=True))
+            if visit.heard is not None: return (yield from shown(visit, studio.show(visit.heard, n, again=True), again))
+            visit.page["numbers"] = numbers(studio.codecs[model], int(n), {})
+            yield now(visit, again, {})
 
         def other_model(visit, model, n):
             codec, heard = studio.codecs[model], visit.heard
             n = min(int(n), codec.n_codebooks)
-            yield {books: gr.update(maximum=codec.n_codebooks, value=n), parts["numbers"]: numbers(codec, n, {})}
-            if heard and heard.wav is not None: yield from shown(visit, studio.listen(heard.wav, heard.rate, heard.name, model, n))
+            fewer = {books: gr.Slider(1, codec.n_codebooks, n)}
+            visit.page["numbers"] = numbers(codec, n, {})
+            if heard and heard.wav is not None: yield from shown(visit, studio.listen(heard.wav, heard.rate, heard.name, model, n), parts, also=fewer)
+            else: yield now(visit, parts, fewer)
 
         def example(title, visit, model, n): yield from shown(visit, studio.listen(studio.examples[title], first.sample_rate, title.rstrip("。") or "vowel", model, n))
 
-        on, quiet = dict(outputs=results, show_progress_on=[parts["say"]]), dict(show_progress="hidden", api_visibility="private")
-        speech.input(hear, [speech, model, books, state], api_name="hear", **on)
-        tokens_file.upload(open_tokens, [tokens_file, books, state], api_name="open", **on)
-        books.input(decode, [state, model, books], results, api_name="decode", trigger_mode="always_last", show_progress="hidden")
-        model.input(other_model, [state, model, books], results, **quiet)
+        results, quiet = [state, *parts.values()], dict(show_progress="hidden", api_visibility="private")
+        speech.input(hear, [speech, model, books, state], [speech, *results], api_name="hear", show_progress_on=[parts["say"]])
+        tokens_file.upload(open_tokens, [tokens_file, books, state], results, api_name="open", show_progress_on=[parts["say"]])
+        books.input(decode, [state, model, books], [state, *(parts[k] for k in again)], api_name="decode", trigger_mode="always_last", show_progress="hidden")
+        model.input(other_model, [state, model, books], [books, *results], **quiet)
         for title, button in buttons.items(): button.click(partial(example, title), [state, model, books], results, **quiet)
         books.change(None, books, None, js="books => { window.mimi.set({ books }) }")
         model.change(None, model, None, js="model => { window.mimi.set({ model }) }")
