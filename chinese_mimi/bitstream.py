@@ -9,7 +9,7 @@ __all__ = ['pack', 'unpack', 'CmimiHeader', 'CmimiWriter', 'CmimiReader', 'write
 # %% ../nbs/16_bitstream.ipynb #f9b8246d
 import hashlib, os, struct, sys, zlib
 from contextlib import contextmanager
-from dataclasses import dataclass, replace, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 import numpy as np
 import torch
@@ -253,27 +253,6 @@ def _sound_out(path, sample_rate):
         try:
             with sf.SoundFile(f, "w", sample_rate, 1, kind[1], format=kind[0]) as out: yield lambda wav: out.write(wav.clamp(-1, 1).numpy())
         except sf.LibsndfileError as e: raise AudioError(f"{path}: {kind[0]} cannot be written at {sample_rate} Hz ({e.error_string.rstrip('.')})") from None
-
-def decode_blocks(
-    blocks,           # of (K, n) tokens
-    h: CmimiHeader,   # theirs; its `n_samples` must be known when the last block has been taken
-    codec,            # the `Mimi` whose tokens they are
-    target,           # the audio file, format by suffix; "-" is standard output, as wav
-    source,           # where they come from, for the line that says what is wrong
-    force=False,      # decode the tokens of another model of the same shape
-) -> str:
-    "Tokens to sound of the true length at constant memory; returns a line with the length. Raises `MimiError`, also for tokens of another model; the target is whole or absent."
-    if h.fingerprint != (mine := codec.fingerprint) and not force: raise MimiError(f"{source}: holds tokens of another model ({h.fingerprint}, not {mine}); name theirs, or force it (--force)")
-    like = replace(CmimiHeader.of(codec.config, h.fingerprint, len(h.codebook_sizes)), n_samples=h.n_samples)
-    if h != like or len(h.codebook_sizes) > codec.n_codebooks: raise MimiError(f"{source}: its tokens do not fit this model, whose codebooks or rates are others")
-    decode, held, given = codec.streaming_decoder(1), None, 0
-    with _sound_out(target, codec.sample_rate) as put:
-        for codes in blocks:
-            for part in codes.split(_FRAMES, -1):
-                if held is not None: put(held); given += len(held)
-                held = decode(part[None])[0, 0].float().cpu()
-        if held is not None: put(held[:h.n_samples - given])
-    return f"{h.n_samples/h.sample_rate:.2f} s from {len(h.codebook_sizes)} codebooks"
 
 def decode_blocks(
     blocks,           # of (K, n) tokens
