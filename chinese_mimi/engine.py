@@ -309,9 +309,6 @@ class StreamState:
     "Everything one stream remembers."
     def __init__(self, weights): self.windows, self.ring = [Window() for _ in range(weights.n_windows)], Ring()
 
-    @property
-    def nbytes(self): return sum(t.nbytes for t in (*(w.rows for w in self.windows), self.ring.kv) if t is not None)
-
 # %% ../nbs/14_engine.ipynb #90e1189e
 _laid_out, _laying_out = WeakKeyDictionary(), threading.Lock()
 HALVES = {"encode": (("encoder", "encoder_transformer", "downsample", "quantizer"), EncoderWeights), "decode": (("quantizer", "upsample", "decoder_transformer", "decoder"), DecoderWeights)}
