@@ -254,7 +254,12 @@ def build(studio: Studio):
             if path is None: yield now(visit, parts, {speech: None})  # the recording was cleared
             else: yield from shown(visit, studio.hear(path, Path(path).stem, model, n), parts, path, {speech: None})
 
-        def open_tokens(path, n, visit): yield from shown(visit, studio.open(path, Path(path).stem, n), parts, path)
+        def open_tokens(path, model_now, n, visit):
+            "The picker and the slider follow the model whose tokens came in"
+            for page in shown(visit, studio.open(path, Path(path).stem, n), parts, path):
+                name = visit.heard.model if visit.heard else model_now
+                codec = studio.codecs[name]
+                yield {**page, model: name, books: gr.Slider(1, codec.n_codebooks, min(int(n), codec.n_codebooks))}
 
         def decode(visit, model, n):
             if visit.heard is not None: return (yield from shown(visit, studio.show(visit.heard, n, again=True), again))
@@ -273,7 +278,7 @@ def build(studio: Studio):
 
         results, quiet = [state, *parts.values()], dict(show_progress="hidden", api_visibility="private")
         speech.input(hear, [speech, model, books, state], [speech, *results], api_name="hear", show_progress_on=[parts["say"]])
-        tokens_file.upload(open_tokens, [tokens_file, books, state], results, api_name="open", show_progress_on=[parts["say"]])
+        tokens_file.upload(open_tokens, [tokens_file, model, books, state], [model, books, *results], api_name="open", show_progress_on=[parts["say"]])
         books.input(decode, [state, model, books], [state, *(parts[k] for k in again)], api_name="decode", trigger_mode="always_last", show_progress="hidden")
         model.input(other_model, [state, model, books], [books, *results], **quiet)
         for title, button in buttons.items(): button.click(partial(example, title), [state, model, books], results, **quiet)
