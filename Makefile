@@ -1,9 +1,9 @@
-# make setup | demo | test | notebooks. Everything lives in .venv, which is made where it is missing.
+# make setup | demo | test | notebooks | docs. Everything lives in .venv, which is made where it is missing.
 PYTHON ?= $(shell for p in python3 python3.12 python3.11 python3.10; do $$p -c 'import sys; sys.exit(not (3,10) <= sys.version_info < (3,13))' 2>/dev/null && echo $$p && break; done)
 BIN := .venv/bin
 STAMP := .venv/.installed
 
-.PHONY: setup demo test export readme notebooks clean
+.PHONY: setup demo test export readme notebooks docs clean
 .DELETE_ON_ERROR:
 
 setup: $(STAMP)
@@ -43,5 +43,9 @@ notebooks: setup
 	$(BIN)/nbdev_clean
 	$(BIN)/python .ci/readme.py
 
+# The site, in _docs; wants Quarto.
+docs: setup
+	$(BIN)/python .ci/docs.py
+
 clean:
-	rm -rf build dist *.egg-info demo
+	rm -rf build dist *.egg-info demo _proc _docs
