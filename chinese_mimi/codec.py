@@ -155,10 +155,11 @@ LOOK = 16   # calls of a stream after which it looks whether the model has chang
 
 class _Stream:
     "What both directions share: a model, a state of one's own, and the engine where it can run."
-    def __init__(self, codec, batch_size, weights):
+    def __init__(self, codec, batch_size, weights, compile):
         if weights not in KINDS: raise ValueError(f"weights must be {', '.join(KINDS)}, not {weights!r}")
         if weights != "float32" and not supported(codec): raise MimiError(f"weights={weights!r}: only on a CPU, of a model in float32; here it is {str(codec.dtype).removeprefix('torch.')} on {codec.device}")
-        self.codec, self.batch_size, self.weights = codec, batch_size, weights
+        if compile and (weights != "float32" or not supported(codec)): raise MimiError(f"compile=True: only on a CPU, of a model in float32 whose weights stay so; here it is {str(codec.dtype).removeprefix('torch.')} on {codec.device} with weights={weights!r}")
+        self.codec, self.batch_size, self.weights = codec, batch_size, "compiled" if compile else weights
         self.reset()
 
     def reset(self):
@@ -179,9 +180,9 @@ class _Stream:
 class StreamingEncoder(_Stream):
     "Speech to tokens as it is spoken: call with (B, 1, n * frame_size), get (B, K, n). `heard` counts the samples: all, of silent chunks, clipped (at or beyond ±1), and not finite."
     half = "encode"
-    def __init__(self, codec: Mimi, batch_size: int = 1, n_codebooks=None, weights="float32"):
+    def __init__(self, codec: Mimi, batch_size: int = 1, n_codebooks=None, weights="float32", compile=False):
         self.n_codebooks = _check_count(codec, n_codebooks)
-        super().__init__(codec, batch_size, weights)
+        super().__init__(codec, batch_size, weights, compile)
 
     def new_state(self): return self.codec.encoder.new_state(), self.codec.encoder_transformer.new_state(), ConvState()
 
@@ -214,7 +215,7 @@ class StreamingEncoder(_Stream):
 class StreamingDecoder(_Stream):
     "Tokens to speech as they come: call with (B, K, n), get (B, 1, n * frame_size)."
     half = "decode"
-    def __init__(self, codec: Mimi, batch_size: int = 1, weights="float32"): super().__init__(codec, batch_size, weights)
+    def __init__(self, codec: Mimi, batch_size: int = 1, weights="float32", compile=False): super().__init__(codec, batch_size, weights, compile)
 
     def new_state(self): return ConvState(), self.codec.decoder_transformer.new_state(), self.codec.decoder.new_state()
 
@@ -237,16 +238,18 @@ def streaming_encoder(self: Mimi,
     batch_size: int = 1,   # streams side by side
     n_codebooks=None,      # all if None
     weights="float32",     # on a CPU also "float16" or "int8": how the network's weights are kept; faster, and no longer exactly the same tokens
+    compile=False,         # a frame's small operations as C, compiled when a process first asks: a second or two, and a C compiler; on one thread, on a CPU
 ) -> StreamingEncoder:
     "A stream of one's own on this model; any number of them may run, in any threads."
-    return StreamingEncoder(self, batch_size, n_codebooks, weights)
+    return StreamingEncoder(self, batch_size, n_codebooks, weights, compile)
 
 def streaming_decoder(self: Mimi,
     batch_size: int = 1,
-    weights="float32",     # as for `streaming_encoder`
+    weights="float32",     # these two as for `streaming_encoder`
+    compile=False,
 ) -> StreamingDecoder:
     "The way back: a stream from tokens to speech."
-    return StreamingDecoder(self, batch_size, weights)
+    return StreamingDecoder(self, batch_size, weights, compile)
 Mimi.streaming_encoder, Mimi.streaming_decoder = streaming_encoder, streaming_decoder
 
 # %% ../nbs/15_codec.ipynb #c8528248
