@@ -61,26 +61,26 @@ def train_speed(
     device = pick_device(cfg.device)
     if device.type == "cuda": torch.cuda.reset_peak_memory_stats(device)
     trainer, seconds = Trainer(cfg, 1024 if cfg.loss.distill else 0, device), cfg.data.batch_size*cfg.optim.accumulate*cfg.data.segment
-    for s in range(2): trainer.train_step(noise_batch(cfg, s))
     times = []
-    for s in range(2, 2 + steps):
+    for s in range(2 + steps):
         batch = noise_batch(cfg, s)
         wait(device); start = time.perf_counter()
         trainer.train_step(batch)
         wait(device); times.append(time.perf_counter() - start)
+    first, _, *times = times
     memory = torch.cuda.max_memory_allocated(device) if device.type == "cuda" else peak_resident()
     with profile(activities=[ProfilerActivity.CPU] + [ProfilerActivity.CUDA]*(device.type == "cuda"), acc_events=True) as p:
         start = time.perf_counter(); trainer.train_step(noise_batch(cfg, 99)); wait(device)
         whole = time.perf_counter() - start
     spent = {e.key: (e.device_time_total if device.type == "cuda" else e.cpu_time_total)/1e6 for e in p.key_averages() if e.key in PARTS}
-    if cfg.compile: trainer._generator, trainer._discriminator = trainer._generator._orig_mod, trainer._discriminator._orig_mod   # compiled code hides its operations
-    with CountFlop() as count: trainer.train_step(noise_batch(cfg, 100))
+    with torch.compiler.set_stance("force_eager"), CountFlop() as count:    # compiled code hides its operations
+        trainer.train_step(noise_batch(cfg, 100))
     flop, best = count.flop, min(times)
     half = cfg.precision == "bfloat16"
     product = product_speed(device, torch.bfloat16 if half else torch.float32, 8192 if device.type == "cuda" else 2048)
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else f"CPU {torch.backends.cpu.get_cpu_capability()}, {torch.get_num_threads()} threads"
     sheet = next((v for k, v in BF16_PEAK.items() if k in name), None)
-    return dict(device=name, precision=cfg.precision, audio_per_step=seconds, step=best, median=sorted(times)[len(times)//2], audio_seconds_per_second=seconds/best, seconds_per_audio_second=best/seconds,
+    return dict(device=name, precision=cfg.precision, audio_per_step=seconds, first_step=first, step=best, median=sorted(times)[len(times)//2], audio_seconds_per_second=seconds/best, seconds_per_audio_second=best/seconds,
                 peak_memory=memory, flop_per_audio_second=flop/seconds, flop_per_second=flop/best, product_flop_per_second=product, share_of_product=flop/best/product,
                 share_of_bf16_peak=sheet and flop/best/sheet, parts=spent | {"rest": max(0., whole - sum(spent.values()))})
 
@@ -93,7 +93,7 @@ def speed_table(r) -> str:
     "What `train_speed` found, for people."
     total = sum(r["parts"].values())
     lines = [f"{r['device']}, {r['precision']}, {r['audio_per_step']:g} s of audio per step",
-             f"{r['audio_seconds_per_second']:.2f} s of audio per second ({r['seconds_per_audio_second']:.3f} s per second of audio; median {r['median']/r['audio_per_step']:.3f}), peak memory {r['peak_memory']/2**30:.2f} GiB",
+             f"{r['audio_seconds_per_second']:.2f} s of audio per second ({r['seconds_per_audio_second']:.3f} s per second of audio; median {r['median']/r['audio_per_step']:.3f}), the first step took {r['first_step']:.1f} s, peak memory {r['peak_memory']/2**30:.2f} GiB",
              f"{r['flop_per_audio_second']/1e9:.0f} GFLOP per second of audio, {r['flop_per_second']/1e9:.0f} GFLOP/s: {r['share_of_product']:.0%} of a large product ({r['product_flop_per_second']/1e9:.0f} GFLOP/s), which would take {r['flop_per_audio_second']/r['product_flop_per_second']:.3f} s"
              + (f"; {r['share_of_bf16_peak']:.0%} of the bf16 peak" if r["share_of_bf16_peak"] else "")]
     return "\n".join(lines + [f"  {name:26}{1000*t/r['audio_per_step']:8.0f} ms per second of audio {t/total:6.0%}" for name, t in r["parts"].items()])
