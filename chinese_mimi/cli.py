@@ -322,6 +322,8 @@ def demo(
 # %% ../nbs/51_cli.ipynb #be9c40aa
 @app.command()
 def bench(
+    overrides: Annotated[list[str] | None, typer.Argument(metavar="KEY=VALUE", help="With --train: win over the file.")] = None,
+    train: Annotated[Path | None, typer.Option("--train", metavar="YAML", help="Measure the training step of this configuration instead, by its parts.")] = None,
     model: Annotated[str | None, typer.Option("--model", "-m", metavar="MODEL", help="Any model that loads; random weights of Kyutai's 24 kHz shape by default, which all can run.")] = None,
     out: Annotated[Path | None, typer.Option("--out", "-o", metavar="DIR", help="Folder for bench.json and bench.png.")] = None,
     threads: Annotated[list[int], typer.Option(min=1, metavar="N", help="Processor threads; once for each number to measure.")] = (1, 2),
@@ -334,7 +336,12 @@ def bench(
 
     \b
     Those that are installed take part, in turns, on the same weights and signal.
-    Example: chinese-mimi bench --threads 1 --out speed"""
+    Example: chinese-mimi bench --threads 1 --out speed
+    Training step: chinese-mimi bench --train configs/mimi.yaml data.batch_size=2 data.segment=2"""
+    if train:
+        from chinese_mimi.speed import main
+        return main(["--config", str(train), *(overrides or []), *_as_overrides(device, None)])
+    if overrides: raise ConfigError(f"{overrides[0]}: keys belong to --train YAML")
     from chinese_mimi.bench import bench, bench_table
     print(bench_table(bench(model, out, threads, codebooks, seconds, rounds, device=device)))
     if out: print(out/"bench.png")
