@@ -311,7 +311,7 @@ def _plan(texts, rng):
     "Endless (sentence number, turn, Utterance): all sentences in each turn, shuffled, voices and speeds by chance"
     for turn in count():
         for i in rng.permutation(len(texts)):
-            yield int(i), turn, Utterance(texts[i], VOICES[rng.integers(len(VOICES))], int(rng.integers(160, 240)), int(rng.integers(35, 66)))
+            yield int(i), turn, Utterance(texts[i], VOICES[rng.integers(len(VOICES))], int(rng.integers(160, 240)), int(rng.integers(60, 91)))
 
 def _recorded(wav, rng):
     "The level of a recording, and its noise: float32 (T,), peak at most 0.9"
