@@ -178,11 +178,11 @@ def round_trip_codes(codec, wav):
     wav = pad(wav, (0, -wav.shape[-1] % size))[None]
     return torch.cat([encode(chunk)[0].cpu() for chunk in wav.split(250*size, -1)], -1)
 
-SENTENCES = ("明年这个时候，新的体育馆就建好了。", "cmn+f2"), ("他听完这个笑话，忍不住哈哈大笑。", "cmn+m3"), ("雨停了，街上的人又慢慢多了起来。", "cmn+Annie")
+SENTENCES = ("明年这个时候，新的体育馆就建好了。", "cmn+f2"), ("他听完这个笑话，忍不住哈哈大笑。", "cmn+f4"), ("雨停了，街上的人又慢慢多了起来。", "cmn+Annie")
 
 def _examples(rate):
     "Title -> (1, T): sentences by eSpeak NG where it is installed, and a voice by formula"
-    try: spoken = speak([Utterance(text, voice=voice) for text, voice in SENTENCES], rate)
+    try: spoken = speak([Utterance(text, voice, 200, 75) for text, voice in SENTENCES], rate)
     except ConfigError: spoken = []
     return {text: torch.from_numpy(wav)[None] for (text, _), wav in zip(SENTENCES, spoken)} | {"": synthetic_voice(rate, 4.)}
 
