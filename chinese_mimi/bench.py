@@ -314,5 +314,5 @@ def bench_plot(result: dict):
             ax.set_xticks([0, 1], ["encode", "decode"])
             ax.margins(y=.25)
             ax.set(title=f"{'ms a frame, streaming' if kind == 'stream' else 'real-time factor, ' + format(result['seconds'], 'g') + ' s at once'}, {run['threads']} thread{'s'*(run['threads'] > 1)}")
-    axes[0, 1].legend(loc="upper left", bbox_to_anchor=(1, 1))
+    axes[0, 1].legend(*axes[0, 0].get_legend_handles_labels(), loc="upper left", bbox_to_anchor=(1, 1))
     return fig
