@@ -37,7 +37,7 @@ class Product:
     ):
         self.lib = kernels() if kind == "compiled" else None
         self.weight, self.bias, self.kind = weight.detach().float().contiguous(), None if bias is None else bias.detach().float().contiguous(), kind
-        self.lock, self.packed, self.blocked = threading.Lock(), None, None
+        self.lock, self.packed, self.blocked = threading.Lock(), None, {}
         if kind == "float16": self.packed = torch.ops.quantized.linear_prepack_fp16(self.weight, self.bias)
         elif kind == "int8":
             scale = self.weight.abs().amax(1).clamp(min=1e-8)/127
@@ -47,19 +47,19 @@ class Product:
     def __call__(self, x):
         if self.kind == "float16": return torch.ops.quantized.linear_dynamic_fp16(x, self.packed)
         if self.kind == "int8": return torch.ops.quantized.linear_dynamic(x, self.packed, reduce_range=False)
-        if len(x) > FEW: return self._many(x)
         if self.lib and len(x) <= FEWEST:
             x, y = x.contiguous(), x.new_empty(len(x), len(self.weight))
             self.lib.product(x.data_ptr(), self.weight.data_ptr(), None if self.bias is None else self.bias.data_ptr(), y.data_ptr(), len(x), *self.weight.shape)
             return y
+        if len(x) > FEW or torch.get_num_threads() > 1: return self._blocked(x)   # XNNPACK's threads and OpenMP's would wait for each other: 20 times as slow
         with self.lock:   # XNNPACK's operators keep the shape of the call
             if self.packed is None: self.packed = torch.ops.prepacked.linear_clamp_prepack(self.weight, self.bias)
             return torch.ops.prepacked.linear_clamp_run(x, self.packed)
 
-    def _many(self, x):
-        x, how = x.T[None, :, None], ([0, 0], [1, 1], [1, 1], 1)   # rows as the pixels of a picture, channels last: oneDNN's convolutions are faster here than its products
-        if self.blocked is None: self.blocked = torch.ops.mkldnn._reorder_convolution_weight(self.weight[..., None, None], *how, list(x.shape))
-        return torch.ops.mkldnn._convolution_pointwise(x, self.blocked, self.bias, *how, "none", [], "")[0, :, 0].T
+    def _blocked(self, x):
+        few, x, how = len(x) <= FEW, x.T[None, :, None], ([0, 0], [1, 1], [1, 1], 1)   # rows as the pixels of a picture, channels last: oneDNN's convolutions are faster here than its products
+        if few not in self.blocked: self.blocked[few] = torch.ops.mkldnn._reorder_convolution_weight(self.weight[..., None, None], *how, list(x.shape))   # the layout for two rows is slow for a hundred
+        return torch.ops.mkldnn._convolution_pointwise(x, self.blocked[few], self.bias, *how, "none", [], "")[0, :, 0].T
 
 # %% ../nbs/14_engine.ipynb #e34baa01
 def elu(x, out):
