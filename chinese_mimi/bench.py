@@ -8,7 +8,7 @@ __all__ = ['PEERS', 'WAYS', 'random_codec', 'Contestant', 'contestants', 'write_
 
 # %% ../nbs/40_bench.ipynb #b1ed30f0
 import importlib, json, os, platform, subprocess, sys, tempfile, time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import version
 from math import prod
 from pathlib import Path
@@ -46,15 +46,13 @@ class Contestant:
     stream_decode: Callable | None = None   # () -> a function that takes the next tokens
     start: float | None = None              # seconds that compiling took, for what is compiled; whole signals are then not timed again
 
-def _ours(files, n, device):
-    codec = Mimi.from_pretrained(files["native"], device=device)
-    return Contestant("chinese-mimi", version("chinese-mimi"), lambda wav: codec.encode(wav, n_codebooks=n), codec.decode, lambda: codec.streaming_encoder(1, n), codec.streaming_decoder)
+def _ours(codec, n): return Contestant("chinese-mimi", version("chinese-mimi"), lambda wav: codec.encode(wav, n_codebooks=n), codec.decode, lambda: codec.streaming_encoder(1, n), codec.streaming_decoder)
 
-def _compiled(ours, files, n):
+def _compiled(codec, n):
     start = time.perf_counter()
     kernels()
-    start, codec = time.perf_counter() - start, Mimi.from_pretrained(files["native"])
-    return Contestant("chinese-mimi compiled", ours.version, ours.encode, ours.decode, lambda: codec.streaming_encoder(1, n, compile=True), lambda: codec.streaming_decoder(compile=True), start)
+    return replace(_ours(codec, n), name="chinese-mimi compiled", start=time.perf_counter() - start,
+                   stream_encode=lambda: codec.streaming_encoder(1, n, compile=True), stream_decode=lambda: codec.streaming_decoder(compile=True))
 
 def _moshi(files, n, device):
     from moshi.models.loaders import get_mimi
@@ -90,12 +88,14 @@ PEERS = {"moshi": _moshi, "rustymimi": _rustymimi, "transformers": _transformers
 
 def contestants(files: dict, n: int, device="cpu"):
     "Ours and every peer that is installed and can run the model, with n codebooks; and name -> reason of those left out. `files`: the model as `native`, `kyutai` and `transformers`, as far as it can be written so."
-    found, left_out = [_ours(files, n, device)], {}
-    for name, make in {"compile=True": None, **PEERS}.items():
+    codec = Mimi.from_pretrained(files["native"], device=device)
+    found, left_out = [_ours(codec, n)], {}
+    if device == "cpu":
+        try: found.append(_compiled(codec, n))
+        except MimiError as e: left_out["compile=True"] = str(e)
+    for name, make in PEERS.items():
         try:
-            if make is None:
-                if device == "cpu": found.append(_compiled(found[0], files, n))
-            elif importlib.util.find_spec(name) is None: left_out[name] = "not installed"
+            if importlib.util.find_spec(name) is None: left_out[name] = "not installed"
             elif ("transformers" if name == "transformers" else "kyutai") not in files: left_out[name] = "cannot run a model of this shape"
             else: found.append(make(files, n, device))
         except (ImportError, MimiError) as e: left_out[name] = str(e)
