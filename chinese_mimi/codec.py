@@ -20,7 +20,8 @@ from .conv import CausalConv1d, CausalConvTranspose1d, ConvState
 from .seanet import SeanetEncoder, SeanetDecoder
 from .transformer import Transformer
 from .quantizer import SplitQuantizer
-from .engine import KINDS, StreamState, supported, weights_of
+from .engine import KINDS, supported, weights_of
+from .kernels import compiled_here
 from .weights import load_weights, save_native, fingerprint
 
 # %% ../nbs/15_codec.ipynb #5971ee8a
@@ -95,24 +96,25 @@ def _audible(wav, low, high, where):
     warnings.warn(f"{where}: {int(bad.sum())} of {wav.numel()} samples are not finite or beyond ±{LOUDEST:g}; they are taken as silence", stacklevel=3)
     return wav.masked_fill(bad, 0.)
 
-def _fast_encode(codec, wav, n):
-    "Through the engine, as one stream"
-    with torch.inference_mode():
-        weights = weights_of(codec, "encode")
-        codes = weights(wav[:, 0], StreamState(weights), n)
-    return codes.clone()   # an ordinary tensor, of which gradients may be taken
+def _kind(codec, compile, weights="float32"):
+    "Which engine is asked for, None: none can run this model here"
+    if compile and (weights != "float32" or not supported(codec)): raise MimiError(f"compile=True: only on a CPU, of a model in float32 whose weights stay so; here it is {str(codec.dtype).removeprefix('torch.')} on {codec.device} with weights={weights!r}")
+    if not supported(codec): return None
+    return "compiled" if compile or (compile is None and weights == "float32" and compiled_here()) else weights
 
-def _fast_decode(codec, codes):
+def _at_once(codec, half, kind, x, *n):
+    "Through an engine, as one stream"
     with torch.inference_mode():
-        weights = weights_of(codec, "decode")
-        wav = weights(codes, StreamState(weights))
-    return wav[:, None].clone()
+        weights = weights_of(codec, half, kind)
+        y = weights(x, weights.new_state(), *n)
+    return y.clone()   # an ordinary tensor, of which gradients may be taken
 
 @torch.no_grad()
 def encode(self: Mimi,
     wav,                # (B, 1, T) in [-1, 1]; a last frame that is not full is filled with zeros
     n_codebooks=None,   # all if None
     lengths=None,       # (B,) samples of each item, T if None
+    compile=None,       # on a CPU in C (True), in PyTorch (False), or in C where there is a compiler
 ):
     "Speech to tokens: (B, 1, T) -> (B, K, ceil(T / frame_size)) int64, -1 beyond an item's own frames. Samples that are not finite count as silence, with a warning. Raises `ValueError` for another shape."
     wav, n, size = _check_wav(self, wav), _check_count(self, n_codebooks), self.frame_size
@@ -120,7 +122,8 @@ def encode(self: Mimi,
         lengths = torch.as_tensor(lengths, device=wav.device)
         wav = wav * (torch.arange(wav.shape[-1], device=wav.device) < lengths[:, None])[:, None]
     wav = nn.functional.pad(_audible(wav, *(m.item() for m in wav.aminmax()), "wav"), (0, -wav.shape[-1] % size))
-    codes = _fast_encode(self, wav, n) if supported(self) else self.quantizer.encode(self.latent(wav), n)
+    kind = _kind(self, compile)
+    codes = _at_once(self, "encode", kind, wav[:, 0], n) if kind else self.quantizer.encode(self.latent(wav), n)
     if lengths is not None:
         frames = (lengths + size - 1) // size
         codes = codes.masked_fill((torch.arange(codes.shape[-1], device=wav.device) >= frames[:, None])[:, None], -1)
@@ -133,12 +136,14 @@ def _check_codes(self, codes):
 @torch.no_grad()
 def decode(self: Mimi,
     codes,              # (B, K, F), K at most `n_codebooks`; a code of -1 adds nothing
+    compile=None,       # as for `encode`
 ):
     "Tokens to speech: (B, K, F) -> (B, 1, F * frame_size), silent where all codes of a frame are -1. Raises `ValueError` for codes that do not exist."
     if codes.ndim != 3 or not 1 <= codes.shape[1] <= self.n_codebooks: raise ValueError(f"codes must be (batch, 1 to {self.n_codebooks} codebooks, frames), not {tuple(codes.shape)}")
     if codes.numel(): _check_codes(self, codes)
     codes = codes.to(self.device)
-    wav = _fast_decode(self, codes) if supported(self) and codes.numel() else self.synthesize(self.quantizer.decode(codes))
+    kind = _kind(self, compile) if codes.numel() else None
+    wav = _at_once(self, "decode", kind, codes)[:, None] if kind else self.synthesize(self.quantizer.decode(codes))
     absent = (codes < 0).all(1).repeat_interleave(self.frame_size, -1)[:, None]
     return wav.masked_fill(absent, 0.)
 
@@ -158,20 +163,19 @@ class _Stream:
     def __init__(self, codec, batch_size, weights, compile):
         if weights not in KINDS: raise ValueError(f"weights must be {', '.join(KINDS)}, not {weights!r}")
         if weights != "float32" and not supported(codec): raise MimiError(f"weights={weights!r}: only on a CPU, of a model in float32; here it is {str(codec.dtype).removeprefix('torch.')} on {codec.device}")
-        if compile and (weights != "float32" or not supported(codec)): raise MimiError(f"compile=True: only on a CPU, of a model in float32 whose weights stay so; here it is {str(codec.dtype).removeprefix('torch.')} on {codec.device} with weights={weights!r}")
-        self.codec, self.batch_size, self.weights = codec, batch_size, "compiled" if compile else weights
+        self.codec, self.batch_size, self.how = codec, batch_size, (compile, weights)
         self.reset()
 
     def reset(self):
         "Forget everything."
-        self.fast, self.heard = supported(self.codec), dict(samples=0, silent=0, clipped=0, not_finite=0)
-        self.laid_out, self.calls = weights_of(self.codec, self.half, self.weights) if self.fast else None, 0
-        with torch.inference_mode(): self.state = StreamState(self.laid_out) if self.fast else self.new_state()
+        self.kind, self.heard = _kind(self.codec, *self.how), dict(samples=0, silent=0, clipped=0, not_finite=0)
+        self.laid_out, self.calls = weights_of(self.codec, self.half, self.kind) if self.kind else None, 0
+        with torch.inference_mode(): self.state = self.laid_out.new_state() if self.kind else self.new_state()
 
     def now(self):
         "The laid-out weights, which follow the model"
         self.calls += 1
-        if self.calls % LOOK == 0: self.laid_out = weights_of(self.codec, self.half, self.weights, begin=False)
+        if self.calls % LOOK == 0: self.laid_out = weights_of(self.codec, self.half, self.kind, begin=False)
         return self.laid_out
 
     @property
@@ -180,7 +184,7 @@ class _Stream:
 class StreamingEncoder(_Stream):
     "Speech to tokens as it is spoken: call with (B, 1, n * frame_size), get (B, K, n). `heard` counts the samples: all, of silent chunks, clipped (at or beyond ±1), and not finite."
     half = "encode"
-    def __init__(self, codec: Mimi, batch_size: int = 1, n_codebooks=None, weights="float32", compile=False):
+    def __init__(self, codec: Mimi, batch_size: int = 1, n_codebooks=None, weights="float32", compile=None):
         self.n_codebooks = _check_count(codec, n_codebooks)
         super().__init__(codec, batch_size, weights, compile)
 
@@ -205,7 +209,7 @@ class StreamingEncoder(_Stream):
         if len(chunk) != self.batch_size or chunk.shape[-1] % codec.frame_size:
             raise ValueError(f"a chunk must be ({self.batch_size}, 1, a multiple of {codec.frame_size}), not {tuple(chunk.shape)}")
         chunk = self._listen(chunk)
-        if self.fast:
+        if self.kind:
             with torch.inference_mode(): codes = self.now()(chunk[:, 0], self.state, self.n_codebooks)
             return codes.clone()
         conv, transformer, down = self.state
@@ -215,7 +219,7 @@ class StreamingEncoder(_Stream):
 class StreamingDecoder(_Stream):
     "Tokens to speech as they come: call with (B, K, n), get (B, 1, n * frame_size)."
     half = "decode"
-    def __init__(self, codec: Mimi, batch_size: int = 1, weights="float32", compile=False): super().__init__(codec, batch_size, weights, compile)
+    def __init__(self, codec: Mimi, batch_size: int = 1, weights="float32", compile=None): super().__init__(codec, batch_size, weights, compile)
 
     def new_state(self): return ConvState(), self.codec.decoder_transformer.new_state(), self.codec.decoder.new_state()
 
@@ -226,7 +230,7 @@ class StreamingDecoder(_Stream):
             raise ValueError(f"codes must be ({self.batch_size}, 1 to {codec.n_codebooks}, frames), not {tuple(codes.shape)}")
         _check_codes(codec, codes)
         codes = codes.to(codec.device)
-        if self.fast:
+        if self.kind:
             with torch.inference_mode(): wav = self.now()(codes, self.state)
             return wav[:, None].clone()
         up, transformer, conv = self.state
@@ -238,7 +242,7 @@ def streaming_encoder(self: Mimi,
     batch_size: int = 1,   # streams side by side
     n_codebooks=None,      # all if None
     weights="float32",     # on a CPU also "float16" or "int8": how the network's weights are kept; faster, and no longer exactly the same tokens
-    compile=False,         # a frame's small operations as C, compiled when a process first asks: a second or two, and a C compiler; on one thread, on a CPU
+    compile=None,          # as for `encode`; with other weights than float32 in PyTorch
 ) -> StreamingEncoder:
     "A stream of one's own on this model; any number of them may run, in any threads."
     return StreamingEncoder(self, batch_size, n_codebooks, weights, compile)
@@ -246,7 +250,7 @@ def streaming_encoder(self: Mimi,
 def streaming_decoder(self: Mimi,
     batch_size: int = 1,
     weights="float32",     # these two as for `streaming_encoder`
-    compile=False,
+    compile=None,
 ) -> StreamingDecoder:
     "The way back: a stream from tokens to speech."
     return StreamingDecoder(self, batch_size, weights, compile)
