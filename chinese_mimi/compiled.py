@@ -11,19 +11,19 @@ import ctypes, mmap, threading
 from ctypes import c_float, c_int, c_long, c_void_p
 
 import torch
-from .kernels import DEEP, ROWS, TOGETHER, kernels
+from .kernels import DEEP, PART, ROWS, TOGETHER, kernels
 from .transformer import rope_angles
 
 # %% ../nbs/14_compiled.ipynb #d5cc641f
 def _fields(longs="", **others): return [*others.items(), *((name, c_long) for name in longs.split())]
 
 class _Matrix(ctypes.Structure): _fields_ = _fields("K N", w=c_void_p, bias=c_void_p)
-class _Conv(ctypes.Structure): _fields_ = _fields("C k stride dilation left pad tail", w=_Matrix, sum=_Matrix, first=_Matrix, second=_Matrix)
+class _Conv(ctypes.Structure): _fields_ = _fields("outputs C k stride dilation left pad tail", w=_Matrix, fast=_Matrix*4)
 class _Net(ctypes.Structure): _fields_ = _fields("up blocks units piece", c=c_void_p)
 class _Stack(ctypes.Structure): _fields_ = _fields("layers heads d context size wide", w=c_void_p, freqs=c_void_p) + [("eps", c_float)]
 class _Quantizer(ctypes.Structure): _fields_ = _fields("semantic size dim", project=_Matrix, books=c_void_p, table=c_void_p)
 class _Job(ctypes.Structure):
-    _fields_ = _fields("stride D frame up_tail window gathered between latent wide part scores threads B n books position", seanet=_Net, stack=_Stack, quantizer=_Quantizer, down=_Conv, up=c_void_p) + [("fresh", c_int), *((name, c_void_p) for name in ("input", "out", "tails", "keys", "values", "room"))]
+    _fields_ = _fields("stride D frame up_tail window gathered between latent wide part scores own threads B n books position", seanet=_Net, stack=_Stack, quantizer=_Quantizer, down=_Conv, up=c_void_p) + [("fresh", c_int), *((name, c_void_p) for name in ("input", "out", "tails", "keys", "values", "room"))]
 
 # %% ../nbs/14_compiled.ipynb #8ff76fca
 HUGE = 1 << 21   # bytes of a large page
@@ -53,9 +53,9 @@ class _Memory:
         return _Matrix(w=self.put(weight), bias=bias, K=K, N=N)
 
 # %% ../nbs/14_compiled.ipynb #abdf3b7b
-PIECE = 1 << 17   # numbers on its wider side that a stage takes at once, so that they are still in the cache for its next layer
-FAST = 1 << 21    # weights of a resampling convolution up to which they are laid out for pairs of outputs too
-CHUNK = 16        # frames of a long signal that go through together
+PIECE = 1 << 19   # numbers on its wider side that a stage takes at once, so that they are still in the cache for its next layer
+FAST = 1 << 21    # weights of a convolution up to which they are laid out in Winograd's form too
+CHUNK = 64        # frames of a long signal that go through together
 PADS = {"constant": 0, "replicate": 1, "reflect": 2}
 
 def window_weight(weight): return weight.transpose(1, 2).reshape(len(weight), -1)   # (N, C, k) -> (N, k * C): a window of rows is one row
@@ -81,12 +81,12 @@ class _Half:
         cfg, q = codec.config, codec.quantizer
         count = lambda *modules: sum(p.numel() for m in modules if m is not None for p in m.parameters())
         books = sum(b.vectors.numel() for b in q.codebooks)
-        self.memory, self.tails, self.local = _Memory(int(1.1*(2*count(net) + count(transformer, codec.downsample, codec.upsample, q) + 2*books)) + (1 << 20)), 0, threading.local()
+        self.memory, self.tails, self.local = _Memory(int(1.1*(3*count(net) + count(transformer, codec.downsample, codec.upsample, q) + 2*books)) + (1 << 20)), 0, threading.local()
         self.job = j = _Job(stride=cfg.resample_stride, D=cfg.seanet.dimension, frame=codec.frame_size)
         convs = [self.conv(net.conv_in)]
         for b in net.blocks:
             units = [self.conv(c) for u in b.units for c in (u.conv1, u.conv2)]
-            convs += [self._conv(*side_by_side(b.up), fast=True), *units] if up else [*units, self.conv(b.down, fast=True)]
+            convs += [self._conv(*side_by_side(b.up)), *units] if up else [*units, self.conv(b.down)]
         convs.append(self.conv(net.conv_out))
         self.convs = (_Conv*len(convs))(*convs)
         j.seanet = _Net(c=ctypes.addressof(self.convs), up=up, blocks=len(net.blocks), units=cfg.seanet.n_residual_layers, piece=PIECE)
@@ -98,16 +98,17 @@ class _Half:
                          size=-(-(context + TOGETHER)//16)*16, wide=-(-d//16)*16, eps=transformer.layers[0].norm1.eps if layers else 0.)
         j.quantizer = _Quantizer(semantic=cfg.quantizer.n_semantic, size=cfg.quantizer.codebook_size, dim=cfg.quantizer.codebook_dim, table=self.memory.put(torch.cat([b.vectors for b in q.codebooks])))
 
-    def _conv(self, weight, bias, stride=1, dilation=1, pad="constant", fast=False):
-        (_, C, k), w, put = weight.shape, window_weight(weight), self.memory.matrix
+    def _conv(self, weight, bias, stride=1, dilation=1, pad="constant", fast=True):
+        (N, C, k), w, put = weight.shape, window_weight(weight), self.memory.matrix
         c = _Conv(w=put(w, bias), C=C, k=k, stride=stride, dilation=dilation, left=(k - 1)*dilation + 1 - stride, pad=PADS[pad], tail=self.tails)
-        if fast and w.numel() <= FAST and k == 2*stride and dilation == 1:
-            first, second = w.chunk(2, 1)
-            c.sum, c.first, c.second = put(first + second), put(first, bias), put(second, bias)
+        taps = k/stride
+        if fast and taps in (2, 3) and dilation == 1 and N > 1 and w.numel() <= FAST:
+            w, signs = w.double().view(N, int(taps), -1), torch.tensor([[1.], [-1.], [1.]], dtype=torch.double)[:int(taps)]
+            c.outputs, c.fast = 5 - int(taps), (put(w[:, 0].float()), put((w.sum(1)/2).float(), bias), put(((w*signs).sum(1)/2).float()), put(w[:, -1].float()))
         self.tails += c.left*C
         return c
 
-    def conv(self, layer, fast=False): return self._conv(layer.weight, layer.bias, layer.stride[0], layer.dilation[0], layer.pad_mode, fast)
+    def conv(self, layer, fast=True): return self._conv(layer.weight, layer.bias, layer.stride[0], layer.dilation[0], layer.pad_mode, fast)
 
     def room(self, j):
         "Sets how much room this call's parts need, in numbers: (all of it)."
@@ -116,7 +117,8 @@ class _Half:
         at_once, per = max(PIECE, B*max(c.stride*max(c.C, c.w.N) for c in all_)), 1 + 2*j.seanet.units   # numbers of a piece
         fits = lambda n: -(-n//16)*16
         j.window = fits(max([at_once, *(B*n*c.C for c, n in whole)]) + B*max(c.left*c.C for c in [*all_, j.down]))
-        j.gathered = fits(2*at_once*max([1, *(c.k for c in all_ if c.dilation > 1)]))
+        j.gathered = fits(at_once*max([0, *(c.k for c in all_ if c.dilation > 1)]))
+        j.own = fits(max([0, *(max(ROWS, PART//K//ROWS*ROWS)*(K + 2*c.w.N) for c in all_ if c.outputs for K in [c.stride*c.C])]))
         rows, between = j.n*(j.stride if up else j.frame), [at_once, B*whole[0][1]*all_[0].w.N if up else 0]
         for i in range(j.seanet.blocks):
             c = all_[1 + i*per + (0 if up else per - 1)]
@@ -126,7 +128,7 @@ class _Half:
         j.latent, j.wide = fits(max(steps*j.D, 2*B*j.n*j.quantizer.dim)), fits(max([B*j.n*j.quantizer.size, *(steps*w.N for w in self.layers[2::4])]))
         deep = [at_once//(c.stride*c.C) for c in all_ if c.w.K > DEEP] + [B*n//c.stride for c, n in whole] + [steps]
         j.part, j.scores = kernels().panel()*max([ROWS, *deep]), fits(TOGETHER*(j.stack.size + j.stack.wide))
-        return 3*j.window + j.gathered + 2*j.between + 5*j.latent + j.wide + T*(j.part + j.scores)
+        return 3*j.window + j.gathered + 2*j.between + 5*j.latent + j.wide + T*(j.part + j.scores + j.own)
 
     def run(self, way, x, out, state, n, books):
         "n frames of x (B, ...) through the C function `way` into out"
@@ -165,7 +167,7 @@ class CompiledEncoder(_Half):
         books = [put(b.vectors, nearness(b.vectors)) for b in q.codebooks]
         self.books = (_Matrix*len(books))(*books)
         z.books = ctypes.addressof(self.books)
-        if codec.downsample is not None: self.job.down = self.conv(codec.downsample)
+        if codec.downsample is not None: self.job.down = self.conv(codec.downsample, fast=False)
 
     def __call__(self, wav, state, n: int):
         "The next samples, (B, T), to tokens of the first n codebooks, (B, n, F)."
