@@ -96,16 +96,15 @@ def _audible(wav, low, high, where):
     warnings.warn(f"{where}: {int(bad.sum())} of {wav.numel()} samples are not finite or beyond ±{LOUDEST:g}; they are taken as silence", stacklevel=3)
     return wav.masked_fill(bad, 0.)
 
-def _kind(codec, compile, weights="float32"):
-    "Which engine is asked for, None: none can run this model here"
-    if compile and (weights != "float32" or not supported(codec)): raise MimiError(f"compile=True: only on a CPU, of a model in float32 whose weights stay so; here it is {str(codec.dtype).removeprefix('torch.')} on {codec.device} with weights={weights!r}")
-    if not supported(codec): return None
-    return "compiled" if compile or (compile is None and weights == "float32" and compiled_here()) else weights
+def _engine(codec, compile, weights="float32"):
+    "What is asked for: (how weights are kept, whether in C), or None where no engine can run this model"
+    if supported(codec): return weights, compiled_here() if compile is None else compile
+    if compile: raise MimiError(f"compile=True: only on a CPU, of a model in float32; here it is {str(codec.dtype).removeprefix('torch.')} on {codec.device}")
 
-def _at_once(codec, half, kind, x, *n):
+def _at_once(codec, half, engine, x, *n):
     "Through an engine, as one stream"
     with torch.inference_mode():
-        weights = weights_of(codec, half, kind)
+        weights = weights_of(codec, half, *engine)
         y = weights(x, weights.new_state(), *n)
     return y.clone()   # an ordinary tensor, of which gradients may be taken
 
@@ -122,8 +121,8 @@ def encode(self: Mimi,
         lengths = torch.as_tensor(lengths, device=wav.device)
         wav = wav * (torch.arange(wav.shape[-1], device=wav.device) < lengths[:, None])[:, None]
     wav = nn.functional.pad(_audible(wav, *(m.item() for m in wav.aminmax()), "wav"), (0, -wav.shape[-1] % size))
-    kind = _kind(self, compile)
-    codes = _at_once(self, "encode", kind, wav[:, 0], n) if kind else self.quantizer.encode(self.latent(wav), n)
+    engine = _engine(self, compile)
+    codes = _at_once(self, "encode", engine, wav[:, 0], n) if engine else self.quantizer.encode(self.latent(wav), n)
     if lengths is not None:
         frames = (lengths + size - 1) // size
         codes = codes.masked_fill((torch.arange(codes.shape[-1], device=wav.device) >= frames[:, None])[:, None], -1)
@@ -142,8 +141,8 @@ def decode(self: Mimi,
     if codes.ndim != 3 or not 1 <= codes.shape[1] <= self.n_codebooks: raise ValueError(f"codes must be (batch, 1 to {self.n_codebooks} codebooks, frames), not {tuple(codes.shape)}")
     if codes.numel(): _check_codes(self, codes)
     codes = codes.to(self.device)
-    kind = _kind(self, compile) if codes.numel() else None
-    wav = _at_once(self, "decode", kind, codes)[:, None] if kind else self.synthesize(self.quantizer.decode(codes))
+    engine = _engine(self, compile) if codes.numel() else None
+    wav = _at_once(self, "decode", engine, codes)[:, None] if engine else self.synthesize(self.quantizer.decode(codes))
     absent = (codes < 0).all(1).repeat_interleave(self.frame_size, -1)[:, None]
     return wav.masked_fill(absent, 0.)
 
@@ -168,14 +167,14 @@ class _Stream:
 
     def reset(self):
         "Forget everything."
-        self.kind, self.heard = _kind(self.codec, *self.how), dict(samples=0, silent=0, clipped=0, not_finite=0)
-        self.laid_out, self.calls = weights_of(self.codec, self.half, self.kind) if self.kind else None, 0
-        with torch.inference_mode(): self.state = self.laid_out.new_state() if self.kind else self.new_state()
+        self.engine, self.heard = _engine(self.codec, *self.how), dict(samples=0, silent=0, clipped=0, not_finite=0)
+        self.laid_out, self.calls = weights_of(self.codec, self.half, *self.engine) if self.engine else None, 0
+        with torch.inference_mode(): self.state = self.laid_out.new_state() if self.engine else self.new_state()
 
     def now(self):
         "The laid-out weights, which follow the model"
         self.calls += 1
-        if self.calls % LOOK == 0: self.laid_out = weights_of(self.codec, self.half, self.kind, begin=False)
+        if self.calls % LOOK == 0: self.laid_out = weights_of(self.codec, self.half, *self.engine, begin=False)
         return self.laid_out
 
     @property
@@ -209,7 +208,7 @@ class StreamingEncoder(_Stream):
         if len(chunk) != self.batch_size or chunk.shape[-1] % codec.frame_size:
             raise ValueError(f"a chunk must be ({self.batch_size}, 1, a multiple of {codec.frame_size}), not {tuple(chunk.shape)}")
         chunk = self._listen(chunk)
-        if self.kind:
+        if self.engine:
             with torch.inference_mode(): codes = self.now()(chunk[:, 0], self.state, self.n_codebooks)
             return codes.clone()
         conv, transformer, down = self.state
@@ -230,7 +229,7 @@ class StreamingDecoder(_Stream):
             raise ValueError(f"codes must be ({self.batch_size}, 1 to {codec.n_codebooks}, frames), not {tuple(codes.shape)}")
         _check_codes(codec, codes)
         codes = codes.to(codec.device)
-        if self.kind:
+        if self.engine:
             with torch.inference_mode(): wav = self.now()(codes, self.state)
             return wav[:, None].clone()
         up, transformer, conv = self.state
@@ -242,7 +241,7 @@ def streaming_encoder(self: Mimi,
     batch_size: int = 1,   # streams side by side
     n_codebooks=None,      # all if None
     weights="float32",     # on a CPU also "float16" or "int8": how the network's weights are kept; faster, and no longer exactly the same tokens
-    compile=None,          # as for `encode`; with other weights than float32 in PyTorch
+    compile=None,          # as for `encode`
 ) -> StreamingEncoder:
     "A stream of one's own on this model; any number of them may run, in any threads."
     return StreamingEncoder(self, batch_size, n_codebooks, weights, compile)

@@ -41,6 +41,28 @@ inline float total(v a) {
 inline v get(const float *p, long n) { if (n >= 16) return load(p); v x = {}; memcpy(&x, p, 4*n); return x; }   // the last vector of a row may be shorter
 inline void put(float *p, v x, long n) { if (n >= 16) store(p, x); else memcpy(p, &x, 4*n); }
 
+typedef int8_t bytes __attribute__((vector_size(16), aligned(1), may_alias));
+typedef uint16_t halves __attribute__((vector_size(32), aligned(2), may_alias));
+inline v from_bytes(const int8_t *p) {
+#ifdef __AVX512F__
+    vi i;
+    asm("vpmovsxbd %1, %0" : "=v"(i) : "m"(*(const bytes *)p));   // GCC makes eleven instructions of the other line
+#else
+    vi i = __builtin_convertvector(*(const bytes *)p, vi);
+#endif
+    return __builtin_convertvector(i, v);
+}
+inline v from_halves(const uint16_t *p) {
+#ifdef __AVX512F__
+    v x;
+    asm("vcvtph2ps %1, %0" : "=v"(x) : "m"(*(const halves *)p));
+    return x;
+#else
+    vi i = __builtin_convertvector(*(const halves *)p, vi);   // the exponent's bias is 112 more in float32
+    return (v)((vi)((v)((i & 0x7fff) << 13)*0x1p112f) | (i & 0x8000) << 16);
+#endif
+}
+
 inline v larger(v a, v b) { vi m = a > b; return (v)(((vi)a & m) | ((vi)b & ~m)); }
 
 inline v exp_(v x) {   // 2^i 2^f with f in [-1/2, 1/2], Taylor to the seventh power: 5e-9
@@ -83,33 +105,38 @@ inline void meet(team *t) {
     } else for (long i = 0; __atomic_load_n(&t->round, __ATOMIC_ACQUIRE) == round; i++) if (i > 20000) sched_yield();
 }
 
-typedef struct { const float *w, *bias; long K, N; } matrix;   // (N, K) in panels (K, PW), the last one narrower; the bias is filled up to sixteens
+enum { FLOAT, HALF, BYTE };   // how weights are kept
+typedef struct { const void *w; const float *bias, *scale; long K, N; int kind; } matrix;   // (N, K) in panels (K, PW), the last one narrower if its kind is FLOAT; bias, and of BYTE the scale of each output, are filled up to sixteens
 typedef struct { float *at; long item, row; } grid;   // row i of item b lies at at + b * item + i * row; nothing if at is null
 typedef struct { grid x, add, out, elu, less, less_elu; int gelu; } rows;   // out = x W^T + bias + add, less = add - x W^T - bias; any but x may be nothing
 
 inline float *row(const grid *g, long n, long r) { return g->at + r/n*g->item + r%n*g->row; }
 
-inline void tile(const int M, const int w, const float *const *x, const float *b, long step, long K, v sum[ROWS][W]) {
-    for (long k = 0; k < K; k++, b += step) {
+inline v weights(const int kind, const void *b, long i) { return kind == BYTE ? from_bytes((const int8_t *)b + i) : kind == HALF ? from_halves((const uint16_t *)b + i) : load((const float *)b + i); }
+inline const void *further(const int kind, const void *b, long n) { return (const char *)b + n*(kind == BYTE ? 1 : kind == HALF ? 2 : 4); }
+
+inline void tile(const int kind, const int M, const int w, const float *const *x, const void *b, long step, long K, v sum[ROWS][W]) {
+    for (long k = 0; k < K; k++, b = further(kind, b, step)) {
         v col[W];
-        each(u, w) { col[u] = load(b + 16*u); if (M <= 2) __builtin_prefetch(b + 16*u + 256, 0, 2); }   // few rows: reading W is all there is to it
+        each(u, w) { col[u] = weights(kind, b, 16*u); if (M <= 2) __builtin_prefetch((const char *)further(kind, b, 16*u) + 1024, 0, 2); }   // few rows: reading W is all there is to it
         each(m, M) { v a = (v){} + x[m][k]; each(u, w) sum[m][u] += col[u]*a; }
     }
 }
 
-inline void block(const int M, const int w, const rows *f, long n, long r, const float *b, long k0, long k1, float *part) {
+inline void block(const int kind, const int M, const int w, const rows *f, long n, long r, const void *b, long k0, long k1, float *part) {
     const float *x[ROWS];
     v sum[ROWS][W];
     each(m, M) x[m] = row(&f->x, n, r + m) + k0;
     each(m, M) each(u, w) sum[m][u] = k0 ? load(part + m*PW + 16*u) : (v){};
-    tile(M, w, x, b, 16*w, k1 - k0, sum);
+    tile(kind, M, w, x, b, 16*w, k1 - k0, sum);
     each(m, M) each(u, w) store(part + m*PW + 16*u, sum[m][u]);
 }
 
 static void finish(const matrix *a, const rows *f, long n, long r, long M, long col, long w, const float *part) {
-    for (long m = 0; m < M; m++, r++) for (long u = 0; u < w; u++) {
+    for (long m = 0; m < M; m++, r++) for (long u = 0; u < w && col + 16*u < a->N; u++) {
         long c = col + 16*u, left = a->N - c;
         v y = load(part + m*PW + 16*u), add = {}, less;
+        if (a->scale) y *= load(a->scale + c);
         if (a->bias) y += load(a->bias + c);
         if (f->add.at) add = get(row(&f->add, n, r) + c, left);
         less = add - y;
@@ -122,36 +149,38 @@ static void finish(const matrix *a, const rows *f, long n, long r, long M, long 
     }
 }
 
-#define WIDE(w) \
-    static void wide_##w(const matrix *a, const rows *f, long n, long r0, long r1, long col, const float *b, long k0, long k1, float *part) { \
+#define WIDE(name, kind, w) \
+    static void name(const matrix *a, const rows *f, long n, long r0, long r1, long col, const void *b, long k0, long k1, float *part) { \
         long keep = k1 - k0 < a->K ? PW : 0; \
         for (long r = r0; r < r1; r += ROWS) { \
             float *to = part + (r - r0)*keep; \
             switch (r1 - r) { \
-                default: block(6, w, f, n, r, b, k0, k1, to); break; \
-                case 5: block(5, w, f, n, r, b, k0, k1, to); break; \
-                case 4: block(4, w, f, n, r, b, k0, k1, to); break; \
-                case 3: block(3, w, f, n, r, b, k0, k1, to); break; \
-                case 2: block(2, w, f, n, r, b, k0, k1, to); break; \
-                case 1: block(1, w, f, n, r, b, k0, k1, to); \
+                default: block(kind, 6, w, f, n, r, b, k0, k1, to); break; \
+                case 5: block(kind, 5, w, f, n, r, b, k0, k1, to); break; \
+                case 4: block(kind, 4, w, f, n, r, b, k0, k1, to); break; \
+                case 3: block(kind, 3, w, f, n, r, b, k0, k1, to); break; \
+                case 2: block(kind, 2, w, f, n, r, b, k0, k1, to); break; \
+                case 1: block(kind, 1, w, f, n, r, b, k0, k1, to); \
             } \
             if (k1 == a->K) finish(a, f, n, r, r1 - r < ROWS ? r1 - r : ROWS, col, w, to); \
         } \
     }
-WIDE(1)
+WIDE(wide_1, FLOAT, 1)
 #ifdef __AVX512F__
-WIDE(2)
-WIDE(3)
-WIDE(4)
+WIDE(wide_2, FLOAT, 2)
+WIDE(wide_3, FLOAT, 3)
+WIDE(wide_4, FLOAT, 4)
 #endif
+WIDE(wide_half, HALF, W)
+WIDE(wide_byte, BYTE, W)
 
 static void narrow(const matrix *a, const rows *f, long n, long r0, long r1, float *part) {   // a single output: W lies as it is
     for (long r = r0; r < r1; r++) {
-        const float *x = row(&f->x, n, r);
+        const float *x = row(&f->x, n, r), *w = a->w;
         v s = {}, t = {}, y = {};
         long k = 0;
-        for (; k + 32 <= a->K; k += 32) { s += load(x + k)*load(a->w + k); t += load(x + k + 16)*load(a->w + k + 16); }
-        for (; k < a->K; k++) y[0] += x[k]*a->w[k];
+        for (; k + 32 <= a->K; k += 32) { s += load(x + k)*load(w + k); t += load(x + k + 16)*load(w + k + 16); }
+        for (; k < a->K; k++) y[0] += x[k]*w[k];
         y[0] += total(s + t);
         store(part, y);
         finish(a, f, n, r, 1, 0, 1, part);
@@ -172,9 +201,10 @@ static void through(const matrix *a, const rows *f, long n, long r0, long r1, lo
     if (r0 >= r1) return;
     if (N == 1) { narrow(a, f, n, r0, r1, part); return; }
     for (long p = p0; p < p1; p++) for (long k0 = 0; k0 < K; k0 += most) {
-        long c = p*PW, w = N - c >= PW ? W : (N - c + 15)/16, k1 = k0 + most < K ? k0 + most : K;
-        const float *b = a->w + c*K + k0*16*w;
-        switch (w) {
+        long c = p*PW, w = a->kind || N - c >= PW ? W : (N - c + 15)/16, k1 = k0 + most < K ? k0 + most : K;
+        const void *b = further(a->kind, a->w, c*K + k0*16*w);
+        if (a->kind) (a->kind == HALF ? wide_half : wide_byte)(a, f, n, r0, r1, c, b, k0, k1, part);
+        else switch (w) {
             case 1: wide_1(a, f, n, r0, r1, c, b, k0, k1, part); break;
 #ifdef __AVX512F__
             case 2: wide_2(a, f, n, r0, r1, c, b, k0, k1, part); break;
@@ -193,7 +223,7 @@ static void product(team *t, int me, const matrix *a, long B, long n, const rows
 
 # %% ../nbs/13_kernels.ipynb #1ab77e1d
 CONVOLUTIONS = r"""
-typedef struct { matrix w, fast[4]; long outputs, C, k, stride, dilation, left, pad, tail; } conv;   // outputs: of `fast`, 0 where there is none; tail: where its last rows lie in what the stream remembers, by item
+typedef struct { matrix w, fast[4]; long form, C, k, stride, dilation, left, pad, tail, granule; } conv;   // form: of `fast`, which is used in place of w, or 0; tail: where its last rows lie in what the stream remembers, by item; granule: rows of a stage, of which pieces are multiples
 typedef struct { team *t; int me; long B; float *tails; int fresh; float *a, *b, *y, *g, *part, *own; } run;   // what a thread works with: two windows, room for a unit's hidden rows and for gathered rows, and its own
 
 static void copy_in(run *q, const float *x, long xb, float *win, long left, long n, long C) {   // rows to behind the first `left` of a window
@@ -205,11 +235,20 @@ static void elu_in(run *q, const float *x, long xb, float *win, long left, long 
     for (long b = 0; b < q->B; b++) for (long i = lo; i < hi; i += 16) put(win + (b*(left + n) + left)*C + i, elu(get(x + b*xb + i, hi - i)), hi - i);
 }
 
+// Winograd's forms, chosen by number of taps and of outputs: from blocks x of K inputs the products of x_a, x_a + x_b or x_a - x_b with matrix w
+typedef struct { int outputs, products; struct { int w, a, b, sign; } of[4]; } form;
+static const form FORMS[] = {
+    {0},
+    {2, 3, {{1, 1, 1, 0}, {0, 0, 1, -1}, {2, 2, 1, -1}}},               // two taps, two outputs
+    {3, 4, {{1, 1, 2, 1}, {2, 2, 1, -1}, {0, 0, 2, -1}, {3, 3, 1, -1}}},   // two taps, three outputs
+    {2, 4, {{1, 1, 2, 1}, {2, 2, 1, -1}, {0, 0, 2, -1}, {3, 3, 1, -1}}},   // three taps, two outputs
+};
+
 inline grid every(grid g, long j, long n) { return g.at ? (grid){g.at + j*g.row, g.item, n*g.row} : g; }   // rows j, j + n, j + 2 n ...
 
-// Two or three outputs from four blocks of K inputs by four products; a thread works on its share alone
-static void winograd(run *q, const conv *c, float *win, long step, long n, rows f) {
-    long B = q->B, K = c->stride*c->C, N = c->w.N, outs = c->outputs, p = n/outs, rest = n - p*outs, most = PART/K/ROWS*ROWS;
+static void winograd(run *q, const conv *c, float *win, long step, long n, rows f) {   // a thread works on its share alone
+    const form *w = FORMS + c->form;
+    long B = q->B, K = c->stride*c->C, N = c->w.N, outs = w->outputs, p = n/outs, most = PART/K/ROWS*ROWS, last = w->products - 1;
     if (most < ROWS) most = ROWS;
     share s = mine(q->t, q->me, B*p, N);
     for (long r0 = s.r0; r0 < s.r1; r0 += most) {
@@ -217,28 +256,20 @@ static void winograd(run *q, const conv *c, float *win, long step, long n, rows 
         float *d = q->own, *sum = d + most*K, *difference = sum + most*N;
         grid x = {d - r0*K, p*K, K}, plus = {sum - r0*N, p*N, N}, minus = {difference - r0*N, p*N, N};
         rows product[4] = {
-            {.x = x, .add = plus, .out = every(f.out, 0, outs), .elu = every(f.elu, 0, outs)},
-            {.x = x, .out = plus},
-            {.x = x, .add = plus, .out = plus, .less = outs == 2 ? minus : every(f.out, 1, outs), .less_elu = outs == 2 ? (grid){0} : every(f.elu, 1, outs)},
-            {.x = x, .add = outs == 2 ? minus : plus, .out = every(f.out, outs - 1, outs), .elu = every(f.elu, outs - 1, outs)},
+            [0] = {.x = x, .add = plus, .out = every(f.out, 0, outs), .elu = every(f.elu, 0, outs)},
+            [1] = {.x = x, .out = plus},
+            [2] = {.x = x, .add = plus, .out = plus, .less = outs == 2 ? minus : every(f.out, 1, outs), .less_elu = outs == 2 ? (grid){0} : every(f.elu, 1, outs)},
         };
-        static const int order[4] = {1, 2, 0, 3}, from[4] = {0, 1, 2, 3}, to[4] = {2, 2, 1, 1};   // x0 - x2, x1 + x2, x2 - x1, x3 - x1
-        for (int i = 0; i < 4; i++) {
-            int o = order[i];
+        product[last] = (rows){.x = x, .add = c->form == 3 ? minus : plus, .out = every(f.out, outs - 1, outs), .elu = every(f.elu, outs - 1, outs)};
+        for (int i = 0; i < w->products; i++) {
             for (long r = r0; r < r1; r++) {
-                const float *x0 = win + r/p*step + r%p*outs*K, *a = x0 + from[o]*K, *b = x0 + to[o]*K;
-                float *y = d + (r - r0)*K;
-                if (o == 1) for (long k = 0; k < K; k += 16) put(y + k, get(a + k, K - k) + get(b + k, K - k), K - k);
-                else for (long k = 0; k < K; k += 16) put(y + k, get(a + k, K - k) - get(b + k, K - k), K - k);
+                const float *x0 = win + r/p*step + r%p*outs*K, *a = x0 + w->of[i].a*K, *b = x0 + w->of[i].b*K;
+                float *y = d + (r - r0)*K, sign = w->of[i].sign;
+                for (long k = 0; k < K; k += 16) put(y + k, get(a + k, K - k) + sign*get(b + k, K - k), K - k);
             }
-            through(c->fast + o, product + o, p, r0, r1, s.p0, s.p1, q->part);
+            through(c->fast + w->of[i].w, product + w->of[i].w, p, r0, r1, s.p0, s.p1, q->part);
         }
     }
-    if (!rest) return;
-    f.x = (grid){win + p*outs*K, step, K};
-    f.out = every(f.out, p*outs, 1);
-    f.elu = every(f.elu, p*outs, 1);
-    product(q->t, q->me, &c->w, B, rest, &f, q->part);
 }
 
 // win (B, left + n, C), of which the last n rows are written. All threads have met when the product begins, not when it ends.
@@ -259,7 +290,7 @@ static void convolve(run *q, const conv *c, float *win, long n, rows f) {
         meet(q->t);
         f.x = (grid){q->g, m*c->k*C, c->k*C};
     }
-    if (c->outputs && B*m >= 64) winograd(q, c, win, step, m, f);
+    if (c->form) winograd(q, c, win, step, m, f);
     else product(q->t, q->me, &c->w, B, m, &f, q->part);
 }
 
@@ -293,9 +324,7 @@ static void seanet(run *q, const net *s, const float *x, long xb, long n, float 
     }
     for (long i = 0; i < s->blocks; i++) {
         const conv *stage = c + 1 + i*(1 + 2*s->units), *re = s->up ? stage : stage + 2*s->units, *unit = s->up ? stage + 1 : stage, *after = s->up && i == s->blocks - 1 ? last : 0;
-        long C = re->C, N = re->w.N, step = re->stride, tob = n/step*N, piece = s->piece/((N > C ? N : C)*q->B)/step*step;
-        if (piece < step) piece = step;
-        piece = (n/step + (n + piece - 1)/piece - 1)/((n + piece - 1)/piece)*step;   // all of a size
+        long C = re->C, N = re->w.N, step = re->stride, tob = n/step*N, grain = re->granule, most = s->piece/((N > C ? N : C)*q->B*grain), parts = most ? (n/grain + most - 1)/most : n/grain, piece = (n/grain + parts - 1)/parts*grain;   // all of a size
         q->fresh = fresh;
         for (long at = 0; at < n; at += piece) {
             long m = n - at < piece ? n - at : piece, resb;
@@ -355,8 +384,8 @@ inline void some(const int M, const float *a, long ai, const float *b, long bi, 
     const float *x[ROWS];
     each(m, M) x[m] = a + m*ai;
     long n = 0;
-    for (; n + PW <= N; n += PW) { v sum[ROWS][W] = {}; tile(M, W, x, b + n, bi, K, sum); each(m, M) each(u, W) store(c + m*ci + n + 16*u, sum[m][u]); }
-    for (; n < N; n += 16) { v sum[ROWS][W] = {}; tile(M, 1, x, b + n, bi, K, sum); each(m, M) store(c + m*ci + n, sum[m][0]); }
+    for (; n + PW <= N; n += PW) { v sum[ROWS][W] = {}; tile(FLOAT, M, W, x, b + n, bi, K, sum); each(m, M) each(u, W) store(c + m*ci + n + 16*u, sum[m][u]); }
+    for (; n < N; n += 16) { v sum[ROWS][W] = {}; tile(FLOAT, M, 1, x, b + n, bi, K, sum); each(m, M) store(c + m*ci + n, sum[m][0]); }
 }
 
 static void multiply(long M, const float *a, long ai, const float *b, long bi, long N, long K, float *c, long ci) {   // (M, K) (K, N) -> (M, N), N in sixteens; rows ai, bi and ci apart
