@@ -201,7 +201,7 @@ def run(files: dict, n: int, seconds_whole: float, rounds: int, frames: int, dev
     window = -(-cfg.transformer.context//cfg.resample_stride)
     wav = synthetic_voice(cfg.sample_rate, (max(window + rounds*frames, seconds_whole*cfg.frame_rate) + 2)/cfg.frame_rate)[None].to(device)
     part = wav[..., :round(seconds_whole*cfg.frame_rate)*size]
-    tokens = agree(codec, found, wav[..., :8*size])
+    tokens = agree(codec, found, wav[..., :12*size])
     codes = codec.encode(wav[..., :wav.shape[-1]//size*size], n_codebooks=n)
     part_codes = codes[..., :part.shape[-1]//size]
     times = {c.name: {w: [] for w in ("encode", "decode", "whole_encode", "whole_decode")} for c in found}

@@ -106,9 +106,8 @@ class _Half:
             if not up: rows //= b.down.stride[0]
             re = self._conv(*side_by_side(b.up), rows=rows) if up else self.conv(b.down, rows)
             if up: rows = wide
-            pairs, step = any(c.form for c in units), b.up.stride[0] if up else 1
-            re.granule = max(1, OUTPUTS[re.form])*re.stride
-            if pairs and re.granule*step % 2: re.granule *= 2   # pairs of a unit's rows
+            re.granule = OUTPUTS[re.form]*re.stride
+            if any(c.form for c in units) and re.granule*(b.up.stride[0] if up else 1) % 2: re.granule *= 2   # pairs of a unit's rows
             convs += [re, *units] if up else [*units, re]
         convs.append(self.conv(net.conv_out))
         self.convs = (_Conv*len(convs))(*convs)
