@@ -270,7 +270,7 @@ class Trainer:
                     torch.autograd.backward(*zip(*roots))
 
         self.step += 1; self.samples += self.per_step
-        logs |= dict(grad_norm=self._grad_norm(self.generator), grad_norm_discriminator=self._grad_norm(self.discriminator) if train_d else torch.zeros(()))
+        logs |= dict(grad_norm=self._grad_norm(self.generator), grad_norm_discriminator=self._grad_norm(self.discriminator) if train_d else torch.zeros((), device=self.device))
         numbers = torch.stack([v.detach().double() for v in logs.values()])
         if ranks.sum((~numbers.isfinite()).sum()):
             self.skipped += 1; self.in_row += 1
