@@ -80,7 +80,7 @@ class Mimi(nn.Module, ModelHubMixin):
 # %% ../nbs/15_codec.ipynb #91252679
 def _check_wav(self, wav):
     if wav.ndim != 3 or wav.shape[1] != 1 or wav.shape[2] == 0: raise ValueError(f"wav must be (batch, 1, samples) with at least one sample, not {tuple(wav.shape)}")
-    return wav.to(self.device, self.dtype)
+    return wav
 
 def _check_count(self, n):
     n = self.n_codebooks if n is None else n
@@ -116,7 +116,7 @@ def encode(self: Mimi,
     compile=None,       # on a CPU in C (True), in PyTorch (False), or in C where there is a compiler
 ):
     "Speech to tokens: (B, 1, T) -> (B, K, ceil(T / frame_size)) int64, -1 beyond an item's own frames. Samples that are not finite count as silence, with a warning. Raises `ValueError` for another shape."
-    wav, n, size = _check_wav(self, wav), _check_count(self, n_codebooks), self.frame_size
+    wav, n, size = _check_wav(self, wav).to(self.device, self.dtype), _check_count(self, n_codebooks), self.frame_size
     if lengths is not None:
         lengths = torch.as_tensor(lengths, device=wav.device)
         wav = wav * (torch.arange(wav.shape[-1], device=wav.device) < lengths[:, None])[:, None]
@@ -129,18 +129,22 @@ def encode(self: Mimi,
     return codes
 
 def _check_codes(self, codes):
-    size, (low, high) = self.config.quantizer.codebook_size, (m.item() for m in codes.aminmax())
+    "The codes as int64, whatever integers they came as. Raises `ValueError` for codes that do not exist."
+    if codes.is_floating_point() or codes.is_complex() or codes.dtype == torch.bool: raise ValueError(f"codes must be integers, not {codes.dtype}")
+    if not codes.numel(): return codes.long()
+    codes, size = codes.long(), self.config.quantizer.codebook_size
+    low, high = (m.item() for m in codes.aminmax())
     if low < -1 or high >= size: raise ValueError(f"codes must be -1 to {size - 1}, not {low} to {high}")
+    return codes
 
 @torch.no_grad()
 def decode(self: Mimi,
-    codes,              # (B, K, F), K at most `n_codebooks`; a code of -1 adds nothing
+    codes,              # (B, K, F) of any integer type, K at most `n_codebooks`; a code of -1 adds nothing
     compile=None,       # as for `encode`
 ):
     "Tokens to speech: (B, K, F) -> (B, 1, F * frame_size), silent where all codes of a frame are -1. Raises `ValueError` for codes that do not exist."
     if codes.ndim != 3 or not 1 <= codes.shape[1] <= self.n_codebooks: raise ValueError(f"codes must be (batch, 1 to {self.n_codebooks} codebooks, frames), not {tuple(codes.shape)}")
-    if codes.numel(): _check_codes(self, codes)
-    codes = codes.to(self.device)
+    codes = _check_codes(self, codes).to(self.device)
     engine = _engine(self, compile) if codes.numel() else None
     wav = _at_once(self, "decode", engine, codes)[:, None] if engine else self.synthesize(self.quantizer.decode(codes))
     absent = (codes < 0).all(1).repeat_interleave(self.frame_size, -1)[:, None]
@@ -168,14 +172,22 @@ class _Stream:
     def reset(self):
         "Forget everything."
         self.engine, self.heard = _engine(self.codec, *self.how), dict(samples=0, silent=0, clipped=0, not_finite=0)
+        self.device, self.dtype = self.codec.device, self.codec.dtype   # the stream keeps them
         self.laid_out, self.calls = weights_of(self.codec, self.half, *self.engine) if self.engine else None, 0
         with torch.inference_mode(): self.state = self.laid_out.new_state() if self.engine else self.new_state()
 
     def now(self):
         "The laid-out weights, which follow the model"
         self.calls += 1
-        if self.calls % LOOK == 0: self.laid_out = weights_of(self.codec, self.half, *self.engine, begin=False)
+        if self.calls % LOOK == 0 and not self.moved: self.laid_out = weights_of(self.codec, self.half, *self.engine, begin=False)
         return self.laid_out
+
+    @property
+    def moved(self): return (self.codec.device, self.codec.dtype) != (self.device, self.dtype)
+
+    def step_plain(self):
+        "Raise `MimiError` where the network, whose state lies where the model was, is elsewhere now. The engine has weights of its own and goes on."
+        if self.moved: raise MimiError(f"the model is now {str(self.codec.dtype).removeprefix('torch.')} on {self.codec.device}, this stream was begun in {str(self.dtype).removeprefix('torch.')} on {self.device}: begin a new one, or reset() it")
 
     @property
     def state_bytes(self): return sum(t.nbytes for t in _held(self.state))   # what the stream holds now
@@ -204,13 +216,14 @@ class StreamingEncoder(_Stream):
     @torch.no_grad()
     def __call__(self, chunk):
         codec = self.codec
-        chunk = _check_wav(codec, chunk)
+        chunk = _check_wav(codec, chunk).to(self.device, self.dtype)
         if len(chunk) != self.batch_size or chunk.shape[-1] % codec.frame_size:
             raise ValueError(f"a chunk must be ({self.batch_size}, 1, a multiple of {codec.frame_size}), not {tuple(chunk.shape)}")
         chunk = self._listen(chunk)
         if self.engine:
             with torch.inference_mode(): codes = self.now()(chunk[:, 0], self.state, self.n_codebooks)
             return codes.clone()
+        self.step_plain()
         conv, transformer, down = self.state
         x = codec.encoder_transformer.step(codec.encoder.step(chunk, conv), transformer)
         return codec.quantizer.encode(x if codec.downsample is None else codec.downsample.step(x, down), self.n_codebooks)
@@ -227,11 +240,11 @@ class StreamingDecoder(_Stream):
         codec = self.codec
         if codes.ndim != 3 or len(codes) != self.batch_size or not 1 <= codes.shape[1] <= codec.n_codebooks or not codes.shape[2]:
             raise ValueError(f"codes must be ({self.batch_size}, 1 to {codec.n_codebooks}, frames), not {tuple(codes.shape)}")
-        _check_codes(codec, codes)
-        codes = codes.to(codec.device)
+        codes = _check_codes(codec, codes).to(self.device)
         if self.engine:
             with torch.inference_mode(): wav = self.now()(codes, self.state)
             return wav[:, None].clone()
+        self.step_plain()
         up, transformer, conv = self.state
         x = codec.quantizer.decode(codes)
         x = x if codec.upsample is None else codec.upsample.step(x, up)
@@ -296,7 +309,7 @@ Mimi.from_pretrained, Mimi.to_dtype, Mimi.save_pretrained = classmethod(from_pre
 def compare_tokens(codec: Mimi, wav, others):
     "How tokens (B, K, F) from elsewhere differ from `codec.encode(wav)`: dict of `tokens` compared, `equal` share, `ties`, and `wrong`: different without a tie."
     n = others.shape[1]
-    x = codec.latent(nn.functional.pad(_check_wav(codec, wav), (0, -wav.shape[-1] % codec.frame_size)))
+    x = codec.latent(nn.functional.pad(_check_wav(codec, wav).to(codec.device, codec.dtype), (0, -wav.shape[-1] % codec.frame_size)))
     tied = torch.zeros(len(wav), 1, others.shape[-1], dtype=torch.bool, device=x.device)
     equal = ties = wrong = 0
     for part, books in ((codec.quantizer.semantic, slice(0, codec.config.quantizer.n_semantic)), (codec.quantizer.acoustic, slice(codec.config.quantizer.n_semantic, n))):

@@ -50,7 +50,8 @@ class _Memory:
 
     def put(self, t) -> int:
         "Where a copy of the tensor lies"
-        at, t = self.used, t.detach().reshape(-1).view(torch.float32)
+        if t.dtype not in (torch.float16, torch.int8): t = t.float()   # the C knows these three
+        at, t = self.used, t.detach().cpu().reshape(-1).view(torch.float32)
         self.numbers[at:at + len(t)] = t
         self.used += -(-len(t)//16)*16
         return self.numbers.data_ptr() + 4*at
@@ -158,14 +159,15 @@ class _Half:
         return 3*j.window + j.gathered + 2*j.between + 5*j.latent + j.wide + T*(j.part + j.scores + j.own)
 
     def run(self, way, x, out, state, n, books):
-        "n frames of x (B, ...) through the C function `way` into out"
+        "n frames of x (B, ...) through the C function `way` into out. Here pointers are taken: what is not of the type, on the CPU and in one piece would be read as something else."
+        x = x.to("cpu", torch.int64 if self.job.seanet.up else torch.float32).contiguous()
         j, B = _Job.from_buffer_copy(self.job), len(x)
         j.threads, j.B, j.n, j.books, j.position, j.fresh = torch.get_num_threads(), B, n, books, state.position, state.tails is None
         if state.tails is None:
             k = j.stack
-            state.tails, state.keys, state.values = torch.zeros(B*self.tails), torch.zeros(k.layers, B, k.heads, k.d, k.size), torch.zeros(k.layers, B, k.heads, k.size, k.wide)
+            state.tails, state.keys, state.values = (torch.zeros(shape, dtype=torch.float32, device="cpu") for shape in ((B*self.tails,), (k.layers, B, k.heads, k.d, k.size), (k.layers, B, k.heads, k.size, k.wide)))
         need = self.room(j) + 16
-        if len(getattr(self.local, "room", ())) < need: self.local.room = torch.empty(need)
+        if len(getattr(self.local, "room", ())) < need: self.local.room = torch.empty(need, dtype=torch.float32, device="cpu")
         j.input, j.out, j.tails, j.keys, j.values, j.room = (t.data_ptr() for t in (x, out, state.tails, state.keys, state.values, self.local.room))
         j.room += -j.room % 64
         way(ctypes.byref(j))
@@ -200,7 +202,7 @@ class CompiledEncoder(_Half):
         "The next samples, (B, T), to tokens of the first n codebooks, (B, n, F)."
         B, frame = len(wav), self.job.frame
         sizes = portions(wav.shape[1]//frame, B)
-        parts = [self.run(kernels().encode, p.contiguous(), torch.empty(n, B, s, dtype=torch.long), state, s, n) for s, p in zip(sizes, wav.split([frame*s for s in sizes], 1))]
+        parts = [self.run(kernels().encode, p, torch.empty(n, B, s, dtype=torch.int64, device="cpu"), state, s, n) for s, p in zip(sizes, wav.split([frame*s for s in sizes], 1))]
         return torch.cat(parts, -1).transpose(0, 1)
 
 class CompiledDecoder(_Half):
@@ -218,4 +220,4 @@ class CompiledDecoder(_Half):
         "The next tokens, (B, n, F), to samples, (B, T)."
         B, n, F = codes.shape
         sizes = portions(F, B)
-        return torch.cat([self.run(kernels().decode, p.contiguous(), torch.empty(B, s*self.job.frame), state, s, n) for s, p in zip(sizes, codes.split(sizes, -1))], 1)
+        return torch.cat([self.run(kernels().decode, p, torch.empty(B, s*self.job.frame, dtype=torch.float32, device="cpu"), state, s, n) for s, p in zip(sizes, codes.split(sizes, -1))], 1)
