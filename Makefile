@@ -23,15 +23,15 @@ demo: setup
 	$(BIN)/chinese-mimi demo --out demo
 
 test: setup
-	$(BIN)/python .ci/test.py
+	$(BIN)/python tools/test.py
 
 export: setup
 	$(BIN)/nbdev_export
 	$(BIN)/nbdev_clean
-	$(BIN)/python .ci/readme.py
+	$(BIN)/python tools/readme.py
 
 readme: setup
-	$(BIN)/python .ci/readme.py
+	$(BIN)/python tools/readme.py
 
 # Runs every notebook in order and stores what it shows.
 notebooks: setup
@@ -41,11 +41,11 @@ notebooks: setup
 	  $(BIN)/jupyter nbconvert --log-level=WARN --to notebook --execute --inplace --ExecutePreprocessor.timeout=900 --ExecutePreprocessor.store_widget_state=False "$$nb" || exit 1; \
 	done
 	$(BIN)/nbdev_clean
-	$(BIN)/python .ci/readme.py
+	$(BIN)/python tools/readme.py
 
 # The site, in _docs; wants Quarto.
 docs: setup
-	$(BIN)/python .ci/docs.py
+	$(BIN)/python tools/docs.py
 
 clean:
 	rm -rf build dist *.egg-info demo _proc _docs

@@ -17,7 +17,7 @@ setup(
     license="Apache-2.0", license_files=["LICENSE", "NOTICE"],
     long_description=(here/"README.md").read_text(encoding="utf-8"), long_description_content_type="text/markdown",
     packages=find_packages(include=["chinese_mimi", "chinese_mimi.*"]), include_package_data=True,
-    package_data={"chinese_mimi": ["data/**/*", "data/*"]},
+    package_data={"chinese_mimi": ["assets/**/*", "assets/*"]},
     python_requires=f">={cfg['min_python']}",
     install_requires=cfg["requirements"].split(), extras_require=extras,
     entry_points={"console_scripts": cfg["console_scripts"].split()},

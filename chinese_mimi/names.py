@@ -8,7 +8,8 @@ __all__ = ['encoder_strides', 'expected_shapes', 'check_tensors', 'foreign_names
 
 # %% ../nbs/09_names.ipynb #3deb2a72
 import torch
-from .config import CodecConfig, MimiError
+from .core import MimiError
+from .config import CodecConfig
 
 # %% ../nbs/09_names.ipynb #e6218658
 def encoder_strides(config: CodecConfig) -> list:

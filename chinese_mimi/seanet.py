@@ -6,7 +6,6 @@
 __all__ = ['ResidualUnit', 'EncoderBlock', 'SeanetEncoder', 'DecoderBlock', 'SeanetDecoder']
 
 # %% ../nbs/11_seanet.ipynb #c1377390
-import torch
 from torch import nn
 import torch.nn.functional as F
 from .config import SeanetConfig
