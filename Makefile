@@ -25,9 +25,13 @@ demo: setup
 test: setup
 	$(BIN)/python tools/test.py
 
+# What is generated: modules, clean notebooks, README.md, and the package's copies of styles.css and of the recipes.
 export: setup
 	$(BIN)/nbdev_export
 	$(BIN)/nbdev_clean
+	mkdir -p chinese_mimi/assets/configs
+	cp styles.css chinese_mimi/assets/styles.css
+	cp configs/*.yaml chinese_mimi/assets/configs/
 	$(BIN)/python tools/readme.py
 
 readme: setup

@@ -29,7 +29,7 @@ def demo_config(out, *overrides):
     "`configs/demo.yaml` as the package carries it, with its paths below `out`."
     out = Path(out)
     paths = [f"data.train={out/'manifests'/'train.jsonl'}", f"data.valid={out/'manifests'/'valid.jsonl'}", f"teacher.features={out/'features'}", f"output_dir={out/'runs'}"]
-    return load_config(files("chinese_mimi")/"assets"/"demo.yaml", [*paths, *overrides])
+    return load_config(files("chinese_mimi")/"assets"/"configs"/"demo.yaml", [*paths, *overrides])
 
 def untrained(cfg) -> Mimi:
     "The same network with random weights, from the run's seed."
