@@ -1,4 +1,4 @@
-"The site for `make docs`: nbdev lays the notebooks out with the signatures of what they export, Quarto makes pages of them in _docs."
+"""The site for `make docs`: nbdev adds the signatures of what the notebooks export, Quarto renders them to _docs."""
 import shutil, subprocess, sys
 
 from execnb.nbio import read_nb, write_nb
@@ -7,11 +7,11 @@ from nbdev.processors import FilterDefaults, _is_showdoc, exec_show_docs
 from nbdev.quarto import nbdev_sidebar, refresh_quarto_yml
 
 class show_docs(exec_show_docs):
-    "Of all cells run those alone that show a signature: what the others show is stored in the notebook, and the package is installed"
+    "Runs only the cells that show a signature: the outputs of the others are stored in the notebook"
     def begin(self):
         super().begin()
-        module = [c.directives_["default_exp"][0] for c in self.nb.cells if "default_exp" in c.directives_]
-        for m in module: self.k.run_cell(f"from {get_config().lib_path.name}.{m} import *")
+        modules = [c.directives_["default_exp"][0] for c in self.nb.cells if "default_exp" in c.directives_]
+        for m in modules: self.k.run_cell(f"from {get_config().lib_path.name}.{m} import *")
 
     def __call__(self, cell):
         if _is_showdoc(cell): super().__call__(cell)
@@ -20,7 +20,7 @@ class Site(FilterDefaults):
     def base_procs(self): return [show_docs if p is exec_show_docs else p for p in super().base_procs()]
 
 def lay_out(source, out):
-    "The notebooks of `source` as Quarto wants them, and what lies beside them"
+    "The notebooks of `source` as Quarto reads them, and the files beside them"
     shutil.rmtree(out, ignore_errors=True)
     shutil.copytree(source, out, ignore=shutil.ignore_patterns("*.ipynb", ".*"))
     for path in sorted(source.glob("*.ipynb")):
@@ -33,7 +33,8 @@ if __name__ == "__main__":
     refresh_quarto_yml()
     nbdev_sidebar.__wrapped__()
     lay_out(cfg.nbs_path, out := cfg.config_path/"_proc")
-    if shutil.which("quarto") is None: sys.exit("docs: quarto is not installed (https://quarto.org); until it is, the notebooks in nbs/ are the documentation")
+    if shutil.which("quarto") is None:
+        sys.exit("docs: quarto is not installed (https://quarto.org); the notebooks in nbs/ are the documentation too")
     subprocess.run(["quarto", "render", "--no-cache"], cwd=out, check=True)
     shutil.rmtree(cfg.doc_path, ignore_errors=True)
     shutil.move(out/cfg.doc_path.name, cfg.doc_path)

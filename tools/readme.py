@@ -1,4 +1,4 @@
-"Makes README.md of nbs/index.ipynb: cells marked `hide` and nbdev's directives go, links are turned to start at the top of the repository."
+"""Makes README.md from nbs/index.ipynb, without hidden cells and directives, with links from the top folder."""
 import re
 from pathlib import Path
 
@@ -17,8 +17,10 @@ def at_top(text):
 def readme(nb):
     "The notebook `nb` as Markdown."
     nb.cells = [c for c in nb.cells if not re.match(r"#\s*\|\s*hide", c.source)]
-    for c in nb.cells: c.source = at_top(c.source) if c.cell_type == "markdown" else re.sub(r"(?m)^#\s*\|.*\n?", "", c.source)
-    nb.metadata["language_info"] = {"name": "python"}  # nbdev_clean takes it out; the code fences want it
+    for c in nb.cells:
+        if c.cell_type == "markdown": c.source = at_top(c.source)
+        else: c.source = re.sub(r"(?m)^#\s*\|.*\n?", "", c.source)
+    nb.metadata["language_info"] = {"name": "python"}  # nbdev_clean removes it; the code fences need it
     text, _ = MarkdownExporter().from_notebook_node(nb)
     return re.sub(r"(?m)[ \t]+$", "", re.sub(r"\n{3,}", "\n\n", text)).strip() + "\n"
 

@@ -1,4 +1,4 @@
-"Runs every notebook through nbdev_test's own `test_nb`, two at a time, and says what each took, left out, or broke on."
+"""Runs every notebook through nbdev_test's own `test_nb`, two at a time; prints time, skipped parts and failures."""
 import os, signal, subprocess, sys, time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -9,14 +9,15 @@ running = set()
 
 
 def one(path):
-    "Test one notebook in this process; print the lines with which it says what it skips. True when it passes."
+    "Test one notebook in this process and print its `skipped:` lines. True when it passes."
     from nbdev import test
 
     class Shell(test.CaptureShell):
         def run(self, *args, **kwargs):
             outputs = super().run(*args, **kwargs)
             text = "".join(line for o in outputs if o["output_type"] == "stream" for line in o["text"])
-            print("".join(f"{line}\n" for line in text.splitlines() if line.startswith("skipped:")), end="", flush=True)
+            for line in text.splitlines():
+                if line.startswith("skipped:"): print(line, flush=True)
             if self.exc: print(text, file=sys.stderr)  # what the failing cell had printed
             return outputs
 
@@ -26,27 +27,29 @@ def one(path):
 
 
 def child(path):
-    "Test one notebook in a process of its own: what a notebook leaves in memory, or dies of, stays there. (passed, lines skipped)"
-    start, why = time.time(), ""
-    p = subprocess.Popen([sys.executable, __file__, path], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, errors="replace",
-                         start_new_session=True, env={**os.environ, "OMP_NUM_THREADS": "1"})
+    "Test one notebook in a process of its own, which may crash; (passed, number of skipped parts)."
+    start, reason = time.time(), ""
+    p = subprocess.Popen([sys.executable, __file__, path], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+                         errors="replace", start_new_session=True, env={**os.environ, "OMP_NUM_THREADS": "1"})
     running.add(p.pid)
     try: out, err = p.communicate(timeout=LIMIT)
     except subprocess.TimeoutExpired:
         os.killpg(p.pid, signal.SIGKILL)
-        (out, err), why = p.communicate(), f"did not end within {LIMIT} s\n"
+        (out, err), reason = p.communicate(), f"did not end within {LIMIT} s\n"
     running.discard(p.pid)
     skips = [line for line in out.splitlines() if line.startswith("skipped:")]
-    print("\n".join([f"{Path(path).stem:20} {'FAILED' if p.returncode else 'ok':7}{time.time() - start:6.1f} s", *(f"    {s}" for s in skips)]), flush=True)
-    if p.returncode: print(err + why or f"ended with code {p.returncode}", flush=True)
+    verdict = "FAILED" if p.returncode else "ok"
+    print("\n    ".join([f"{Path(path).stem:20} {verdict:7}{time.time() - start:6.1f} s", *skips]), flush=True)
+    if p.returncode: print(err + reason or f"ended with code {p.returncode}", flush=True)
     return p.returncode == 0, len(skips)
 
 
 def main(words):
     "Test the notebooks whose names contain one of `words`, or all; the exit code."
-    start, books = time.time(), [str(p) for p in sorted((ROOT/"nbs").glob("*.ipynb")) if not words or any(w in p.name for w in words)]
+    start, books = time.time(), sorted((ROOT/"nbs").glob("*.ipynb"))
+    if words: books = [p for p in books if any(w in p.name for w in words)]
     pool = ThreadPoolExecutor(WORKERS)
-    try: results = list(pool.map(child, books))
+    try: results = list(pool.map(child, map(str, books)))
     except KeyboardInterrupt:
         pool.shutdown(wait=False, cancel_futures=True)
         for pid in list(running): os.killpg(pid, signal.SIGKILL)
