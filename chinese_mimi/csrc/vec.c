@@ -1,0 +1,113 @@
+// Vectors: loads and stores, sums, and the functions that a codec applies to every number.
+#include "internal.h"
+
+typedef int8_t int8_vec __attribute__((vector_size(16), aligned(1), may_alias));
+typedef uint16_t half_vec __attribute__((vector_size(32), aligned(2), may_alias));
+
+INLINE float horizontal_sum(vec a)
+{
+    float h[8], s[16];
+    memcpy(s, &a, 64);
+    for (int i = 0; i < 8; i++) h[i] = s[i] + s[i + 8];
+    for (int i = 0; i < 4; i++) h[i] += h[i + 4];
+    return (h[0] + h[2]) + (h[1] + h[3]);
+}
+
+// The first n numbers where a row ends within a vector, the rest zero
+INLINE vec load_partial(const float *p, long n)
+{
+    if (n >= LANES) return load(p);
+    vec x = {};
+    memcpy(&x, p, 4*n);
+    return x;
+}
+
+INLINE void store_partial(float *p, vec x, long n)
+{
+    if (n >= LANES) store(p, x);
+    else memcpy(p, &x, 4*n);
+}
+
+INLINE vec load_int8(const int8_t *p)
+{
+#ifdef __AVX512F__
+    ivec i;   // GCC makes eleven instructions of the conversion below
+    asm("vpmovsxbd %1, %0" : "=v"(i) : "m"(*(const int8_vec *)p));
+#else
+    ivec i = __builtin_convertvector(*(const int8_vec *)p, ivec);
+#endif
+    return __builtin_convertvector(i, vec);
+}
+
+INLINE vec load_float16(const uint16_t *p)
+{
+#ifdef __AVX512F__
+    vec x;
+    asm("vcvtph2ps %1, %0" : "=v"(x) : "m"(*(const half_vec *)p));
+    return x;
+#else
+    ivec i = __builtin_convertvector(*(const half_vec *)p, ivec);
+    vec magnitude = (vec)((i & 0x7fff) << 13)*0x1p112f;   // the bias of the exponent is 112 more in float32
+    return (vec)((ivec)magnitude | (i & 0x8000) << 16);
+#endif
+}
+
+INLINE vec max_vec(vec a, vec b)
+{
+    ivec mask = a > b;
+    return (vec)(((ivec)a & mask) | ((ivec)b & ~mask));
+}
+
+INLINE ivec sign_bits(vec x) { return (ivec)x & ((ivec){} + (int32_t)0x80000000); }
+
+// e^x = 2^i 2^f with f in [-1/2, 1/2], 2^f by Taylor to the seventh power: within 5e-9
+INLINE vec exp_vec(vec x)
+{
+    vec t = max_vec(x, (vec){} - 87.f)*1.44269504f;
+    vec half = (vec)(sign_bits(t) | (ivec)((vec){} + .5f));
+    ivec i = __builtin_convertvector(t + half, ivec);
+    vec f = t - __builtin_convertvector(i, vec);
+    vec p = (vec){} + 1.52527338e-5f;
+    p = p*f + 1.54035304e-4f;
+    p = p*f + 1.33335581e-3f;
+    p = p*f + 9.61812911e-3f;
+    p = p*f + 5.55041087e-2f;
+    p = p*f + .240226507f;
+    p = p*f + .693147181f;
+    p = p*f + 1.f;
+    return (vec)((ivec)p + (i << 23));
+}
+
+INLINE vec elu_vec(vec a) { return max_vec(a, exp_vec(-max_vec(-a, (vec){})) - 1.f); }
+
+// exp(z^2) erfc(z) as a polynomial of t = 1 / (1 + z / 2), highest power first: least squares at 200 Chebyshev points
+static const float ERFC[] = {
+    -0.0230024159f, 0.130702108f, -0.277340531f, 0.207911164f, 0.118068494f, -0.255685896f, 0.0691802427f,
+    -0.0497806817f, 0.0939122885f, 0.174904421f, 0.246945783f, 0.282090157f, 0.282094866f, -1.94478531e-10f,
+};
+
+// z + z erf(z)
+INLINE vec gelu_vec(vec z)
+{
+    ivec sign = sign_bits(z);
+    vec a = (vec)((ivec)z & ((ivec){} + 0x7fffffff));
+    vec t = 1.f/(1.f + .5f*a);
+    vec p = (vec){} + ERFC[0];
+    for (int i = 1; i < (int)(sizeof ERFC/sizeof *ERFC); i++) p = p*t + ERFC[i];
+    return z + z*(vec)((ivec)(1.f - p*exp_vec(-a*a)) | sign);
+}
+
+void mimi_elu(const float *x, float *y, long n)
+{
+    for (long i = 0; i < n; i += LANES) store_partial(y + i, elu_vec(load_partial(x + i, n - i)), n - i);
+}
+
+void mimi_gelu(const float *x, float *y, long n)
+{
+    for (long i = 0; i < n; i += LANES) store_partial(y + i, gelu_vec(load_partial(x + i, n - i)), n - i);
+}
+
+void mimi_exp(const float *x, float *y, long n)
+{
+    for (long i = 0; i < n; i += LANES) store_partial(y + i, exp_vec(load_partial(x + i, n - i)), n - i);
+}
