@@ -31,8 +31,8 @@ from .core import ConfigError, MimiError, available_cpus
 from .demo_corpus import Utterance, speak
 from .files import decode_long, encode_long
 from .live import LIVE_SECONDS, open_lines
-from .page import TEXTS, card, draw, head, judge, live_panel, masthead, note, numbers
-from .page import seen, token_map, waiting, why, words, working
+from .page import TEXTS, alert, card, draw, explain, head, live_panel, masthead, measure, note, numbers
+from .page import placeholder, progress, spectrogram, token_map, words
 from .signals import synthetic_voice
 
 # %% ../nbs/62_app.ipynb #a50f0006
@@ -48,7 +48,7 @@ class Refused(MimiError):
         key: str,   # of `TEXTS`
         **values,   # that the text has places for
     ):
-        super().__init__(TEXTS[key][0].format(**values))
+        super().__init__(TEXTS[key]["en"].format(**values))
         self.html = words(key, **values)
 
 # %% ../nbs/62_app.ipynb #21582a79
@@ -101,7 +101,7 @@ def _model_of(header, codecs):
     for name, codec in codecs.items():
         fits = len(header.codebook_sizes) <= codec.n_codebooks
         if fits and codec.fingerprint == header.fingerprint: return name
-    raise Refused("other_model", theirs=header.fingerprint)
+    raise Refused("other_model", fingerprint=header.fingerprint)
 
 def take_tokens(
     path,          # an uploaded `.cmimi` file
@@ -199,17 +199,17 @@ def empty_parts(codec) -> dict:
 def original_parts(original, rate: int) -> dict:
     "The original's player, its picture still missing; a note where there is no original."
     if original is None: return dict(original=note("no_original"), original_picture="")
-    return dict(original=card("original", original, rate), original_picture=waiting())
+    return dict(original=card("original", original, rate), original_picture=placeholder())
 
 # %% ../nbs/62_app.ipynb #6d0663a6
 def reconstruction_parts(encoded: Encoded, codec, n: int, wav) -> dict:
     "The player and the tokens of the first `n` codebooks, picture and scores still missing."
     no_scores = {} if encoded.wav is None else None
     return dict(
-        status=working("measuring"),
+        status=progress("measuring"),
         numbers=numbers(codec, n, no_scores),
-        reconstruction=card("again", wav, codec.sample_rate, "reconstruction"),
-        reconstruction_picture=waiting(),
+        reconstruction=card("reconstruction", wav, codec.sample_rate, "reconstruction"),
+        reconstruction_picture=placeholder(),
         tokens=token_map(codec, encoded.codes, n, encoded.n_samples, encoded.name),
     )
 
@@ -236,16 +236,17 @@ class AppBackend:
         parts = reconstruction_parts(encoded, codec, n, wav)
         if not same_original: parts |= original_parts(original, codec.sample_rate)
         yield dict(encoded=encoded, **parts)
-        if original is None: yield dict(reconstruction_picture=seen(picture.result(), "again"), status="")
+        if original is None:
+            yield dict(reconstruction_picture=spectrogram(picture.result(), "reconstruction"), status="")
         else: yield from self.compare(codec, n, original, wav, picture, same_original)
 
     def compare(self, codec, n: int, original, wav, picture, same_original: bool):
         "The pictures, then the scores, of (T,) original and reconstruction."
         rate = codec.sample_rate
         original_picture = None if same_original else self.workers.submit(draw, original, rate)
-        scores = self.workers.submit(judge, original, wav, rate)
-        parts = dict(reconstruction_picture=seen(picture.result(), "again"))
-        if original_picture: parts["original_picture"] = seen(original_picture.result(), "original")
+        scores = self.workers.submit(measure, original, wav, rate)
+        parts = dict(reconstruction_picture=spectrogram(picture.result(), "reconstruction"))
+        if original_picture: parts["original_picture"] = spectrogram(original_picture.result(), "original")
         yield parts
         yield dict(numbers=numbers(codec, n, scores.result()), status="")
 
@@ -260,7 +261,7 @@ def encode_recording(
 ):
     "Encode a recording, then show it: a generator of parts."
     codec = backend.codecs[model]
-    yield dict(status=working("encoding", seconds=f"{wav.shape[-1]/rate:.1f}"))
+    yield dict(status=progress("encoding", seconds=f"{wav.shape[-1]/rate:.1f}"))
     resampled = resample(wav, rate, codec.sample_rate)
     encoded = Encoded(name, model, encode_long(codec, resampled), resampled.shape[-1], wav, rate)
     yield from backend.show(encoded, n)
@@ -268,7 +269,7 @@ def encode_recording(
 # %% ../nbs/62_app.ipynb #deb17860
 def open_recording(backend: AppBackend, path, name: str, model: str, n: int):
     "Read an uploaded recording and remove it, then encode and show it. Raises as `take_sound` does."
-    yield dict(status=working("reading"))
+    yield dict(status=progress("reading"))
     wav, rate = take_sound(path)
     Path(path).unlink(missing_ok=True)
     yield from encode_recording(backend, wav, rate, name, model, n)
@@ -276,7 +277,7 @@ def open_recording(backend: AppBackend, path, name: str, model: str, n: int):
 # %% ../nbs/62_app.ipynb #6229b0e3
 def open_tokens(backend: AppBackend, path, name: str, n: int):
     "Read an uploaded token file and remove it, then show it. Raises as `take_tokens` does."
-    yield dict(status=working("reading"))
+    yield dict(status=progress("reading"))
     model, codes, n_samples = take_tokens(path, backend.codecs)
     Path(path).unlink(missing_ok=True)
     yield from backend.show(Encoded(name, model, codes, n_samples), n)
@@ -286,8 +287,8 @@ def page_texts():
     "Gradio's translations, and the function from a key of `TEXTS` to a text that Gradio translates."
     import gradio as gr
     languages = {}
-    for i, language in enumerate(("en", "zh-CN")):
-        languages[language] = {f"mimi_{key}": texts[i] for key, texts in TEXTS.items()}
+    for language, name in (("en", "en"), ("zh", "zh-CN")):
+        languages[name] = {f"mimi_{key}": texts[language] for key, texts in TEXTS.items()}
     translations = gr.I18n(**languages)
     def text(key): return translations(f"mimi_{key}")
     return translations, text
@@ -356,8 +357,7 @@ def error_html(
 ) -> str:
     "The reason why an upload cannot be used, as a part of the page."
     line = str(error).replace(str(path), Path(path).name) if path else str(error)
-    text = error.html if isinstance(error, Refused) else why(line)
-    return f"<div class='mimi'><div class='note warn' role='alert'><p>{text}</p></div></div>"
+    return alert(error.html if isinstance(error, Refused) else explain(line))
 
 # %% ../nbs/62_app.ipynb #660b9048
 class Updates:
