@@ -14,36 +14,60 @@ from .core import MimiError
 from .weights import save_transformers, transformers_runs
 from .signals import synthetic_voice
 
+# %% ../nbs/21_check.ipynb #29e6cc87
+def _in_transformers(codec):
+    "The codec's weights in transformers' `MimiModel`"
+    from transformers import MimiModel, __version__
+    from transformers.utils import logging
+    cfg = codec.config
+    if not transformers_runs(cfg):
+        raise MimiError(f"transformers {__version__} goes from {cfg.frame_rate*2:g} steps to {cfg.frame_rate:g} frames "
+                        "per second only; 5.21 and newer, for Python 3.11 and newer, can run this model")
+    logging.disable_progress_bar()
+    with tempfile.TemporaryDirectory() as tmp:
+        save_transformers(f"{tmp}/model", cfg, {k: v.detach().cpu() for k, v in codec.state_dict().items()})
+        return MimiModel.from_pretrained(f"{tmp}/model", dtype=codec.dtype).to(codec.device).eval()
+
+# %% ../nbs/21_check.ipynb #8e86290a
+def _test_signal(codec):
+    "A synthetic voice 1.2 times as long as the attention window, and half a second: (1, T)"
+    cfg = codec.config
+    window = cfg.transformer.context*cfg.hop_length/cfg.sample_rate
+    return synthetic_voice(cfg.sample_rate, 1.2*window + 0.5)
+
+def _token_row(name, codec, wav, codes):
+    r = compare_tokens(codec, wav, codes)
+    result = f"{r['equal']:.3%} of {r['tokens']} equal, {r['ties']} ties, {r['wrong']} wrong"
+    return name, result, r["wrong"] == 0 and r["ties"] <= 0.001*r["tokens"]
+
+def _waveform_row(name, wav, reference):
+    wav, reference = wav.float(), reference.float()
+    error = ((wav - reference).abs().max()/reference.abs().max()).item()
+    return name, f"largest error {error:.1e} of the peak", error < 1e-4
+
 # %% ../nbs/21_check.ipynb #0c9a20e0
-def _peak_error(ours, theirs): return ((ours.float() - theirs.float()).abs().max()/theirs.float().abs().max()).item()
+def _compare_stream(codec, wav, codes):
+    "Rows for our stream against our whole signal"
+    encode, decode = codec.streaming_encoder(), codec.streaming_decoder()
+    stream = torch.cat([encode(c) for c in wav.split(codec.frame_size, -1)], -1)
+    decoded = torch.cat([decode(c) for c in codes.split(1, -1)], -1)
+    return [_token_row("streamed tokens", codec, wav, stream),
+            _waveform_row("streamed waveform", decoded, codec.decode(codes))]
 
 @torch.no_grad()
 def check(
     codec: Mimi,
     wav=None,  # (1, T) at the codec's sample rate; a synthetic voice 1.2 times as long as the attention window if None
 ) -> list:
-    "(what, result, passed) for tokens and waveform against transformers and for streaming. Raises `MimiError` for a model that `MimiModel` cannot be."
-    from transformers import MimiModel, __version__
-    from transformers.utils import logging
-    cfg, size = codec.config, codec.frame_size
-    if not transformers_runs(cfg):
-        raise MimiError(f"transformers {__version__} goes from {cfg.frame_rate*2:g} steps to {cfg.frame_rate:g} frames per second only; 5.21 and newer, for Python 3.11 and newer, can run this model")
-    if wav is None: wav = synthetic_voice(cfg.sample_rate, 1.2*cfg.transformer.context*cfg.hop_length/cfg.sample_rate + 0.5)
+    """(name, result, passed) for tokens and waveform against transformers and for streaming.
+    Raises `MimiError` for a model that `MimiModel` cannot hold."""
+    size = codec.frame_size
+    peer = _in_transformers(codec)
+    if wav is None: wav = _test_signal(codec)
     wav = wav[None, :, :wav.shape[-1]//size*size].to(codec.device, codec.dtype)
-    with tempfile.TemporaryDirectory() as tmp:
-        save_transformers(f"{tmp}/peer", cfg, {k: v.detach().cpu() for k, v in codec.state_dict().items()})
-        logging.disable_progress_bar()
-        peer = MimiModel.from_pretrained(f"{tmp}/peer", dtype=codec.dtype).to(codec.device).eval()
     rows = []
     for n in sorted({1, min(8, codec.n_codebooks), codec.n_codebooks}):
-        r = compare_tokens(codec, wav, codes := peer.encode(wav, num_quantizers=n).audio_codes)
-        ok = r["wrong"] == 0 and r["ties"] <= 0.001*r["tokens"]
-        rows.append((f"tokens, {n} codebook{'s'*(n > 1)}", f"{r['equal']:.3%} of {r['tokens']} equal, {r['ties']} ties, {r['wrong']} wrong", ok))
-    error = _peak_error(codec.decode(codes), peer.decode(codes).audio_values)
-    rows.append(("waveform", f"largest error {error:.1e} of the peak", error < 1e-4))
-    encode, decode = codec.streaming_encoder(), codec.streaming_decoder()
-    stream = torch.cat([encode(c) for c in wav.split(size, -1)], -1)
-    r = compare_tokens(codec, wav, stream)
-    rows.append(("streamed tokens", f"{r['equal']:.3%} of {r['tokens']} equal, {r['ties']} ties, {r['wrong']} wrong", r["wrong"] == 0 and r["ties"] <= 0.001*r["tokens"]))
-    error = _peak_error(torch.cat([decode(c) for c in codes.split(1, -1)], -1), codec.decode(codes))
-    return rows + [("streamed waveform", f"largest error {error:.1e} of the peak", error < 1e-4)]
+        codes = peer.encode(wav, num_quantizers=n).audio_codes
+        rows.append(_token_row(f"tokens, {n} codebook{'s'*(n > 1)}", codec, wav, codes))
+    rows.append(_waveform_row("waveform", codec.decode(codes), peer.decode(codes).audio_values))
+    return rows + _compare_stream(codec, wav, codes)

@@ -17,7 +17,7 @@ from math import ceil, log2, prod
 from pathlib import Path
 from typing import get_args
 
-from .core import ConfigError, MimiError, atomic_write
+from .core import ConfigError, MimiError, atomic_write   # noqa: F401
 _all_ = ["ConfigError", "MimiError"]   # imported from here by users
 
 # %% ../nbs/01_config.ipynb #a19f3829

@@ -12,17 +12,20 @@ import torch
 from torch import nn
 import torch.nn.functional as F
 
-# %% ../nbs/10_conv.ipynb #4d656a14
+# %% ../nbs/10_conv.ipynb #fa0e9ea8
 @dataclass
 class ConvState:
-    "What one convolution of one stream remembers: the last inputs, (B, C, padding), or the unfinished outputs, (B, C, kernel - stride). None at the start."
-    tail: torch.Tensor | None = None
+    "State of one convolution of one stream. None at the start."
+    tail: torch.Tensor | None = None   # last inputs, (B, C, padding), or unfinished outputs, (B, C, kernel - stride)
 
+# %% ../nbs/10_conv.ipynb #ee05dbc2
 def keep_variance(layer, fan_in: int):
-    "Random weights under which the output has the variance of the input, no bias: a dozen of PyTorch's default layers in a row would leave nothing of a signal."
+    "Random weights under which white noise keeps its variance, and a bias of zero."
+    # a dozen of PyTorch's default layers in a row would leave nothing of a signal
     nn.init.normal_(layer.weight, std=fan_in**-.5)
     if layer.bias is not None: nn.init.zeros_(layer.bias)
 
+# %% ../nbs/10_conv.ipynb #4d656a14
 class CausalConv1d(nn.Conv1d):
     "A causal `nn.Conv1d`: (B, C_in, T) -> (B, C_out, T // stride) for T a multiple of the stride."
     def __init__(self,
@@ -35,14 +38,15 @@ class CausalConv1d(nn.Conv1d):
         pad_mode: str = "constant",   # zeros; or "replicate": the first input
     ):
         super().__init__(in_channels, out_channels, kernel_size, stride, dilation=dilation, bias=bias)
-        self.left, self.pad_mode = (kernel_size - 1)*dilation + 1 - stride, pad_mode
+        self.left = (kernel_size - 1)*dilation + 1 - stride
+        self.pad_mode = pad_mode
 
     def reset_parameters(self): keep_variance(self, self.in_channels*self.kernel_size[0])
 
     def forward(self, x): return self.step(x, ConvState())
 
     def step(self, x, state: ConvState):
-        "The next T inputs of a stream, (B, C_in, T), T a multiple of the stride; `state` moves on. Starting from a fresh state is the whole-signal form."
+        "The next T inputs of a stream, (B, C_in, T), T a multiple of the stride; `state` is advanced."
         if self.left:
             if state.tail is None: x = F.pad(x, (self.left, 0), mode=self.pad_mode)
             else: x = torch.cat([state.tail, x], -1)
@@ -63,16 +67,19 @@ class CausalConvTranspose1d(nn.ConvTranspose1d):
         super().__init__(in_channels, out_channels, kernel_size, stride, groups=groups, bias=bias)
         self.right = kernel_size - stride
 
-    def reset_parameters(self): keep_variance(self, self.in_channels//self.groups * self.kernel_size[0]//self.stride[0])
+    def reset_parameters(self):
+        inputs = self.in_channels // self.groups
+        keep_variance(self, inputs * self.kernel_size[0]//self.stride[0])
 
     def forward(self, x):
         y = super().forward(x)
         return y[..., :y.shape[-1] - self.right] if self.right else y
 
     def step(self, x, state: ConvState):
-        "The next T inputs of a stream, (B, C_in, T) -> (B, C_out, T * stride); `state` moves on."
+        "The next T inputs of a stream, (B, C_in, T) -> (B, C_out, T * stride); `state` is advanced."
         y = F.conv_transpose1d(x, self.weight, None, self.stride, groups=self.groups)
         n = x.shape[-1]*self.stride[0]
         if state.tail is not None: y[..., :self.right] += state.tail
-        out, state.tail = y[..., :n], y[..., n:]
-        return out if self.bias is None else out + self.bias[:, None]
+        state.tail = y[..., n:]
+        y = y[..., :n]
+        return y if self.bias is None else y + self.bias[:, None]

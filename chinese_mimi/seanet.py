@@ -13,7 +13,7 @@ from .conv import CausalConv1d, CausalConvTranspose1d, ConvState
 
 # %% ../nbs/11_seanet.ipynb #13fb3fb8
 class ResidualUnit(nn.Module):
-    "x + conv1(elu(conv3(elu(x)))), narrower inside: (B, C, T) -> (B, C, T)."
+    "x + conv2(elu(conv1(elu(x)))), narrower inside: (B, C, T) -> (B, C, T)."
     def __init__(self, channels: int, hidden: int, kernel_size: int, dilation: int):
         super().__init__()
         self.conv1 = CausalConv1d(channels, hidden, kernel_size, dilation=dilation)
@@ -25,16 +25,20 @@ class ResidualUnit(nn.Module):
 
     def step(self, x, state): return x + self.conv2(F.elu(self.conv1.step(F.elu(x), state)))
 
-# %% ../nbs/11_seanet.ipynb #caa21120
+# %% ../nbs/11_seanet.ipynb #72d3d8ce
 def _units(cfg, channels):
     "The residual units beside one stride"
-    return nn.ModuleList(ResidualUnit(channels, channels//cfg.compress, cfg.residual_kernel_size, cfg.dilation_base**j) for j in range(cfg.n_residual_layers))
+    hidden = channels // cfg.compress
+    dilations = [cfg.dilation_base**j for j in range(cfg.n_residual_layers)]
+    return nn.ModuleList(ResidualUnit(channels, hidden, cfg.residual_kernel_size, d) for d in dilations)
 
+# %% ../nbs/11_seanet.ipynb #caa21120
 class EncoderBlock(nn.Module):
     "Residual units, then a strided convolution that doubles the channels: (B, C, T) -> (B, 2C, T / stride)."
     def __init__(self, cfg: SeanetConfig, channels: int, stride: int):
         super().__init__()
-        self.units, self.down = _units(cfg, channels), CausalConv1d(channels, 2*channels, 2*stride, stride)
+        self.units = _units(cfg, channels)
+        self.down = CausalConv1d(channels, 2*channels, 2*stride, stride)
 
     def forward(self, x):
         for unit in self.units: x = unit(x)
@@ -46,6 +50,7 @@ class EncoderBlock(nn.Module):
         for unit, s in zip(self.units, state): x = unit.step(x, s)
         return self.down.step(F.elu(x), state[-1])
 
+# %% ../nbs/11_seanet.ipynb #a685ae88
 class _Seanet(nn.Module):
     "What encoder and decoder share: a convolution, blocks, ELU, a convolution."
     def forward(self, x):
@@ -56,18 +61,20 @@ class _Seanet(nn.Module):
     def new_state(self): return [ConvState()] + [b.new_state() for b in self.blocks] + [ConvState()]
 
     def step(self, x, state):
-        "The next inputs of a stream, of an encoder a multiple of the product of its strides; `state` moves on."
+        "The next inputs of a stream, of an encoder a multiple of the product of its strides; `state` is advanced."
         x = self.conv_in.step(x, state[0])
         for block, s in zip(self.blocks, state[1:]): x = block.step(x, s)
         return self.conv_out.step(F.elu(x), state[-1])
 
+# %% ../nbs/11_seanet.ipynb #c33256fe
 class SeanetEncoder(_Seanet):
     "Waveform to latent: (B, 1, T) -> (B, dimension, T / product of the strides)."
     def __init__(self, cfg: SeanetConfig):
         super().__init__()
         n = cfg.n_filters
+        strides = cfg.encoder_strides or cfg.strides[::-1]
         self.conv_in = CausalConv1d(1, n, cfg.kernel_size, pad_mode=cfg.first_pad_mode)
-        self.blocks = nn.ModuleList(EncoderBlock(cfg, n*2**i, stride) for i, stride in enumerate(cfg.encoder_strides or cfg.strides[::-1]))
+        self.blocks = nn.ModuleList(EncoderBlock(cfg, n*2**i, stride) for i, stride in enumerate(strides))
         self.conv_out = CausalConv1d(n*2**len(cfg.strides), cfg.dimension, cfg.last_kernel_size)
 
 # %% ../nbs/11_seanet.ipynb #b06c7de0
@@ -75,7 +82,8 @@ class DecoderBlock(nn.Module):
     "A transposed convolution that halves the channels, then residual units: (B, C, T) -> (B, C / 2, T * stride)."
     def __init__(self, cfg: SeanetConfig, channels: int, stride: int):
         super().__init__()
-        self.up, self.units = CausalConvTranspose1d(channels, channels//2, 2*stride, stride), _units(cfg, channels//2)
+        self.up = CausalConvTranspose1d(channels, channels//2, 2*stride, stride)
+        self.units = _units(cfg, channels//2)
 
     def forward(self, x):
         x = self.up(F.elu(x))
@@ -89,6 +97,7 @@ class DecoderBlock(nn.Module):
         for unit, s in zip(self.units, state[1:]): x = unit.step(x, s)
         return x
 
+# %% ../nbs/11_seanet.ipynb #79f0ad92
 class SeanetDecoder(_Seanet):
     "Latent to waveform: (B, dimension, T) -> (B, 1, T * product of the strides)."
     def __init__(self, cfg: SeanetConfig):

@@ -18,10 +18,11 @@ from .config import TransformerConfig
 
 # %% ../nbs/12_transformer.ipynb #eaa783e2
 def rope_angles(start: int, n: int, dim: int, max_period: float, device=None):
-    "Angles of positions start .. start+n-1: (n, dim / 2), float32."
+    "Angles of positions start .. start+n-1: (n, dim / 2), float32, radians."
     freqs = torch.exp(torch.arange(0, dim, 2, device=device).float() * (-math.log(max_period)/dim))
     return torch.arange(start, start + n, device=device).float()[:, None] * freqs
 
+# %% ../nbs/12_transformer.ipynb #f8ca76d3
 def rotate(x, cos, sin):
     "Turn neighbouring channel pairs of (..., T, d) by angles whose cosines and sines are (T, d / 2)."
     a, b = x[..., 0::2], x[..., 1::2]
@@ -29,11 +30,12 @@ def rotate(x, cos, sin):
 
 # %% ../nbs/12_transformer.ipynb #2869b476
 def band_mask(n_queries: int, n_keys: int, context: int, device=None):
-    "True where a query may look: the last query belongs to the last key, each sees `context` keys up to its own. (n_queries, n_keys)"
+    "True where a query may look: the last query belongs to the last key, each sees `context` keys; (n_queries, n_keys)"
     i = torch.arange(n_keys - n_queries, n_keys, device=device)[:, None]
     j = torch.arange(n_keys, device=device)[None]
     return (j <= i) & (j > i - context)
 
+# %% ../nbs/12_transformer.ipynb #6cb0ada8
 @cache
 def flash_kernel():
     "flash-attn's kernel where it is installed, else None."
@@ -41,40 +43,62 @@ def flash_kernel():
     except ImportError: return None
     return flash_attn_func
 
-def window_attention(q, k, v, context: int):
-    "Causal attention over the last `context` steps; q, k, v and the result are (B, H, T, d)."
-    B, H, T, d = q.shape
-    if q.is_cuda and q.dtype in (torch.float16, torch.bfloat16) and (flash := flash_kernel()):
-        return flash(*(x.transpose(1, 2) for x in (q, k, v)), causal=True, window_size=(context - 1, 0)).transpose(1, 2)
-    if T <= context: return F.scaled_dot_product_attention(q, k, v, is_causal=True)
+def _flash_attention(q, k, v, context):
+    "`window_attention` by flash-attn, which has (B, T, H, d)"
+    q, k, v = (x.transpose(1, 2) for x in (q, k, v))
+    return flash_kernel()(q, k, v, causal=True, window_size=(context - 1, 0)).transpose(1, 2)
+
+# %% ../nbs/12_transformer.ipynb #6c8f8745
+def _with_previous(x):
+    "Each block of (B, H, n, context, d) after the one before it, zeros before the first: (B, H, n, 2 * context, d)"
+    previous = F.pad(x, (0, 0, 0, 0, 1, 0))[:, :, :-1]
+    return torch.cat([previous, x], 3)
+
+def _block_attention(q, k, v, context):
+    "`window_attention` of a signal longer than the window"
+    T = q.shape[2]
     n = math.ceil(T/context)
-    q, k, v = (F.pad(x, (0, 0, 0, n*context - T)).view(B, H, n, context, -1) for x in (q, k, v))
-    with_previous = lambda x: torch.cat([F.pad(x, (0, 0, 0, 0, 1, 0))[:, :, :-1], x], 3)
+    q, k, v = (F.pad(x, (0, 0, 0, n*context - T)).unflatten(2, (n, context)) for x in (q, k, v))
     mask = band_mask(context, 2*context, context, q.device).repeat(n, 1, 1)
     mask[0, :, :context] = False                                # nothing precedes the first block
-    y = F.scaled_dot_product_attention(q, with_previous(k), with_previous(v), attn_mask=mask)
+    y = F.scaled_dot_product_attention(q, _with_previous(k), _with_previous(v), attn_mask=mask)
     return y.flatten(2, 3)[:, :, :T]
+
+# %% ../nbs/12_transformer.ipynb #290bca34
+def window_attention(q, k, v, context: int):
+    "Causal attention over the last `context` steps; q, k, v and the result are (B, H, T, d)."
+    half = q.dtype in (torch.float16, torch.bfloat16)
+    if q.is_cuda and half and flash_kernel() is not None: return _flash_attention(q, k, v, context)
+    if q.shape[2] <= context: return F.scaled_dot_product_attention(q, k, v, is_causal=True)
+    return _block_attention(q, k, v, context)
 
 # %% ../nbs/12_transformer.ipynb #310bdd03
 @dataclass
 class KVCache:
-    "Keys and values of one attention layer of one stream: `kv` is (2, B, H, capacity, d); steps end-(context-1) .. end are kept."
+    "Keys and values of one attention layer of one stream: steps end-(context-1) .. end are valid."
     context: int
-    kv: torch.Tensor | None = None
+    kv: torch.Tensor | None = None   # (2, B, H, capacity, d)
     end: int = 0
 
     def append(self, k, v):
-        "Take n new steps, (B, H, n, d) each; give all keys and values they may look at, (B, H, m, d), the new ones last."
-        n, keep = k.shape[2], min(self.end, self.context - 1)
+        "Take n new steps, (B, H, n, d) each; all keys and values they may look at, (B, H, m, d), the new ones last."
+        n = k.shape[2]
+        past = min(self.end, self.context - 1)
         if self.kv is None: self.kv = k.new_empty(2, *k.shape[:2], 0, k.shape[3])
-        if self.end + n > self.kv.shape[3]:
-            old = self.kv[:, :, :, self.end - keep:self.end]
-            self.kv = k.new_empty(2, *k.shape[:2], max(self.kv.shape[3], 4*self.context, keep + n), k.shape[3])
-            self.kv[:, :, :, :keep] = old
-            self.end = keep
-        self.kv[0, :, :, self.end:self.end+n], self.kv[1, :, :, self.end:self.end+n] = k, v
-        self.end += n
-        return self.kv[:, :, :, self.end - keep - n:self.end].unbind(0)
+        if self.end + n > self.kv.shape[3]: self._renew(past, n)
+        end = self.end + n
+        self.kv[0, :, :, self.end:end] = k
+        self.kv[1, :, :, self.end:end] = v
+        self.end = end
+        return self.kv[:, :, :, end - n - past:end].unbind(0)
+
+    def _renew(self, past, n):
+        "A new buffer with the last `past` steps at its front and space for at least n more"
+        last = self.kv[:, :, :, self.end - past:self.end]
+        capacity = max(self.kv.shape[3], 4*self.context, past + n)
+        self.kv = last.new_empty(*last.shape[:3], capacity, last.shape[4])
+        self.kv[:, :, :, :past] = last
+        self.end = past
 
 # %% ../nbs/12_transformer.ipynb #478efece
 class Attention(nn.Module):
@@ -82,27 +106,33 @@ class Attention(nn.Module):
     def __init__(self, dim: int, n_heads: int, context: int):
         super().__init__()
         self.n_heads, self.context = n_heads, context
-        self.in_proj, self.out_proj = nn.Linear(dim, 3*dim, bias=False), nn.Linear(dim, dim, bias=False)
+        self.in_proj = nn.Linear(dim, 3*dim, bias=False)
+        self.out_proj = nn.Linear(dim, dim, bias=False)
 
     def forward(self, x, cos, sin, cache: KVCache | None = None):
         B, T, D = x.shape
         q, k, v = self.in_proj(x).view(B, T, 3, self.n_heads, -1).permute(2, 0, 3, 1, 4)
         q, k = rotate(q, cos, sin), rotate(k, cos, sin)
         if cache is None: y = window_attention(q, k, v, self.context)
-        else:
-            k, v = cache.append(k, v)
-            mask = None if T == 1 else band_mask(T, k.shape[2], self.context, x.device)
-            y = F.scaled_dot_product_attention(q, k, v, attn_mask=mask)
+        else: y = self._attend_to_cache(q, *cache.append(k, v))
         return self.out_proj(y.transpose(1, 2).reshape(B, T, D))
 
+    def _attend_to_cache(self, q, k, v):
+        n = q.shape[2]
+        mask = None if n == 1 else band_mask(n, k.shape[2], self.context, q.device)
+        return F.scaled_dot_product_attention(q, k, v, attn_mask=mask)
+
+# %% ../nbs/12_transformer.ipynb #64786c66
 class TransformerLayer(nn.Module):
     "Pre-norm attention and feed-forward, each scaled before it is added: (B, T, D) -> (B, T, D)."
     def __init__(self, dim: int, cfg: TransformerConfig):
         super().__init__()
         self.norm1, self.norm2 = nn.LayerNorm(dim), nn.LayerNorm(dim)
         self.attention = Attention(dim, cfg.n_heads, cfg.context)
-        self.linear1, self.linear2 = nn.Linear(dim, cfg.dim_feedforward, bias=False), nn.Linear(cfg.dim_feedforward, dim, bias=False)
-        self.scale1, self.scale2 = (nn.Parameter(torch.full((dim,), cfg.layer_scale)) for _ in range(2))
+        self.linear1 = nn.Linear(dim, cfg.dim_feedforward, bias=False)
+        self.linear2 = nn.Linear(cfg.dim_feedforward, dim, bias=False)
+        self.scale1 = nn.Parameter(torch.full((dim,), cfg.layer_scale))
+        self.scale2 = nn.Parameter(torch.full((dim,), cfg.layer_scale))
 
     def forward(self, x, cos, sin, cache=None):
         x = x + self.scale1 * self.attention(self.norm1(x), cos, sin, cache)
@@ -111,7 +141,7 @@ class TransformerLayer(nn.Module):
 # %% ../nbs/12_transformer.ipynb #b4413868
 @dataclass
 class TransformerState:
-    "What a transformer remembers of one stream: its position and one cache per layer."
+    "State of a transformer of one stream: its position and one cache per layer."
     caches: list
     position: int = 0
 
@@ -127,7 +157,7 @@ class Transformer(nn.Module):
     def new_state(self): return TransformerState([KVCache(self.context) for _ in self.layers])
 
     def step(self, x, state: TransformerState):
-        "The next T steps of a stream; `state` moves on."
+        "The next T steps of a stream; `state` is advanced."
         y = self._run(x, state.position, state.caches)
         state.position += x.shape[-1]
         return y
@@ -136,5 +166,5 @@ class Transformer(nn.Module):
         angles = rope_angles(start, x.shape[-1], self.head_dim, self.max_period, x.device)
         cos, sin = angles.cos().to(x.dtype), angles.sin().to(x.dtype)
         x = x.transpose(1, 2)
-        for layer, cache in zip(self.layers, caches): x = layer(x, cos, sin, cache)
+        for layer, kv_cache in zip(self.layers, caches): x = layer(x, cos, sin, kv_cache)
         return x.transpose(1, 2)
