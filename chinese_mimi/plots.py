@@ -221,7 +221,7 @@ def loss_curves(
     if keys: ax.legend(loc="lower right", bbox_to_anchor=(1, 1), ncols=6)
     return ax
 
-# %% ../nbs/02_plots.ipynb #3cf567df
+# %% ../nbs/02_plots.ipynb #5273841f
 def _baseline_panel(ax, values, baseline, labels, color, title):
     "Full bars, numbered from 1, with pale bars of the baseline before them"
     place = np.arange(1, len(values) + 1)
@@ -250,7 +250,7 @@ def bars_over_baseline(
     if title: fig.suptitle(title, x=.01, ha="left", fontsize=10)
     return axes[0]
 
-# %% ../nbs/02_plots.ipynb #6f82bc37
+# %% ../nbs/02_plots.ipynb #fb493847
 @plt.rc_context(style())
 def share_matrices(
     matrices: dict,   # label of the columns -> ((rows, columns) shares in [0, 1], names of the columns)
@@ -275,7 +275,7 @@ def share_matrices(
     right.spines["right"].set_visible(False)
     return axes[0]
 
-# %% ../nbs/02_plots.ipynb #fb57a8b0
+# %% ../nbs/02_plots.ipynb #29421141
 @plt.rc_context(style())
 def duration_histogram(
     counts,          # (N,) items in each bin
@@ -292,7 +292,7 @@ def duration_histogram(
     ax.set(xlabel="duration (s)", ylabel=ylabel, xlim=(0, edges[-1]), title=title)
     return ax
 
-# %% ../nbs/02_plots.ipynb #f4ae24a4
+# %% ../nbs/02_plots.ipynb #ce9fc930
 @plt.rc_context(style())
 def percentage_lines(
     x,               # (N,)
@@ -312,7 +312,7 @@ def percentage_lines(
     ax.legend(loc="center right")
     return ax
 
-# %% ../nbs/02_plots.ipynb #f231d529
+# %% ../nbs/02_plots.ipynb #96b8e04e
 @plt.rc_context(style())
 def feature_map(
     features,        # (D, F)
@@ -328,7 +328,7 @@ def feature_map(
     ax.set(title=title, xlabel="s", xticks=np.arange(0, seconds, .1 if seconds < .5 else .2))
     return ax
 
-# %% ../nbs/02_plots.ipynb #923efe06
+# %% ../nbs/02_plots.ipynb #5211c9fa
 @plt.rc_context(style())
 def similarity_matrix(
     values,  # (N, N) in [0, 1]
@@ -346,7 +346,7 @@ def similarity_matrix(
     ax.set(xticks=places, yticks=places, xticklabels=names, yticklabels=names, title=title)
     return ax
 
-# %% ../nbs/02_plots.ipynb #8ced0582
+# %% ../nbs/02_plots.ipynb #7b770fb1
 @plt.rc_context(style())
 def numbered_spans(
     totals,  # (N,) length of each row
@@ -366,7 +366,7 @@ def numbered_spans(
     ax.set(title=title, xlabel=xlabel, ylabel=ylabel, ylim=(len(totals) - .4, -.6))
     return ax
 
-# %% ../nbs/02_plots.ipynb #bfd6bb81
+# %% ../nbs/02_plots.ipynb #76acb764
 @plt.rc_context(style())
 def histogram(
     values,
@@ -382,7 +382,7 @@ def histogram(
     ax.set(xlabel=xlabel, ylabel=ylabel, title=title)
     return ax
 
-# %% ../nbs/02_plots.ipynb #bcfecb52
+# %% ../nbs/02_plots.ipynb #13dd6ddf
 @plt.rc_context(style())
 def named_curves(
     x,       # (N,)
@@ -399,19 +399,19 @@ def named_curves(
     ax.legend(ncols=min(4, len(curves)), loc="lower right", frameon=False)
     return ax
 
-# %% ../nbs/02_plots.ipynb #e6064d2e
+# %% ../nbs/02_plots.ipynb #a87eb535
 def _numbered(ax, n):
     "An x axis of the codebooks 1 to n, at most sixteen of them labelled"
     ax.set_xlim(.4, n + .6)
     ax.set_xticks(np.arange(1, n + 1)[::-(-n//16)])
 
-# %% ../nbs/02_plots.ipynb #7cef6c61
+# %% ../nbs/02_plots.ipynb #a076f642
 def _interval_lengths(values, low, high):
     "(2, N) lengths of error bars below and above; none where an end is not defined"
     values, low, high = (np.asarray(v, float) for v in (values, low, high))
     return np.nan_to_num(np.maximum(0, [values - low, high - values]))
 
-# %% ../nbs/02_plots.ipynb #ffe9f6cf
+# %% ../nbs/02_plots.ipynb #14294990
 @plt.rc_context(style())
 def bars_with_intervals(
     values, low, high,  # (N,) each; NaN where not defined
@@ -432,7 +432,7 @@ def bars_with_intervals(
     _numbered(ax, len(values))
     return ax
 
-# %% ../nbs/02_plots.ipynb #a8ea58e0
+# %% ../nbs/02_plots.ipynb #809594d2
 @plt.rc_context(style())
 def named_bars(
     names: list,
@@ -453,7 +453,7 @@ def named_bars(
     ax.invert_yaxis()
     return ax
 
-# %% ../nbs/02_plots.ipynb #4a78385a
+# %% ../nbs/02_plots.ipynb #02ad7024
 @plt.rc_context(style())
 def preference_bars(
     names: list,    # of the pairs
@@ -473,7 +473,7 @@ def preference_bars(
     ax.invert_yaxis()
     return ax
 
-# %% ../nbs/02_plots.ipynb #5bca549c
+# %% ../nbs/02_plots.ipynb #964bc0b8
 @plt.rc_context(style())
 def curves_with_intervals(
     curves: dict,   # name -> (N, 4): x, mean, and the ends of its interval
@@ -496,7 +496,7 @@ def curves_with_intervals(
     if curves: ax.legend()
     return ax
 
-# %% ../nbs/02_plots.ipynb #00311b21
+# %% ../nbs/02_plots.ipynb #ca2e1f9f
 @plt.rc_context(style())
 def confusion_matrix(
     counts,        # (rows, columns)
@@ -519,13 +519,13 @@ def confusion_matrix(
     ax.set_yticks(range(len(rows)), rows)
     return ax
 
-# %% ../nbs/02_plots.ipynb #6dabb894
+# %% ../nbs/02_plots.ipynb #2ed85437
 def spectrogram_over_f0(height=1.5, width=5.4) -> tuple:
     "Figure and two axes with one time scale: the upper, twice as high, for a spectrogram, the lower for the pitch."
     fig, (top, low) = new_axes(2, 1, height, width, sharex=True, height_ratios=(2, 1))
     return fig, top, low
 
-# %% ../nbs/02_plots.ipynb #cc2f8e23
+# %% ../nbs/02_plots.ipynb #f3b6983d
 @plt.rc_context(style())
 def compare_f0(
     reference,      # (times in s, Hz) of the original
@@ -538,7 +538,7 @@ def compare_f0(
     plt.setp(ax.lines, markersize=8, linewidth=4, alpha=.4, markeredgewidth=0)
     return f0_contour(*contour, seconds, ax, COLORS["cinnabar"])
 
-# %% ../nbs/02_plots.ipynb #fbcf63ee
+# %% ../nbs/02_plots.ipynb #3d653932
 @plt.rc_context(style())
 def grouped_bars(
     groups: list,   # names
@@ -564,7 +564,7 @@ def grouped_bars(
     ax.set(title=title)
     return ax
 
-# %% ../nbs/02_plots.ipynb #bf2185ee
+# %% ../nbs/02_plots.ipynb #5b574df8
 @plt.rc_context(style())
 def stacked_bars(
     names: list,     # of the bars
@@ -583,7 +583,7 @@ def stacked_bars(
     ax.set_yticks(y, names)
     ax.invert_yaxis()
     ax.set(xlabel=xlabel)
-    ax.legend(loc="lower right", fontsize=7)
+    ax.legend(loc="upper left", bbox_to_anchor=(1, 1))
     return ax
 
 # %% ../nbs/02_plots.ipynb #3a72b7f1
