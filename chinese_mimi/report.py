@@ -350,7 +350,7 @@ def neural_metrics_remark(summary: dict) -> str:
     "Which recogniser and speaker model were used, or that there was none."
     asr, speaker = summary["judges"]["asr"], summary["judges"]["speaker"]
     cer = "No recogniser was given: no character error rate."
-    if asr: cer = f"CER by {asr['name']}, which makes {number(asr['cer_original'], 3)} on the originals."
+    if asr: cer = f"CER by {asr['name']}, on the originals it is {number(asr['cer_original'], 3)}."
     similarity = "No speaker model was given: no speaker similarity."
     if speaker: similarity = f"Speaker similarity by {speaker}."
     return f"{cer} {similarity}"
