@@ -7,7 +7,7 @@ __all__ = ['MimiError', 'ConfigError', 'atomic_open', 'atomic_write', 'atomic_di
            'local_rank', 'local_world_size', 'available_cpus', 'pick_device']
 
 # %% ../nbs/00_core.ipynb #1307384b
-import glob, os, shutil
+import glob, os, shutil, threading
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -26,8 +26,8 @@ def _write_error(path, e):
     return MimiError(f"{path}: cannot be written ({e.strerror or e}); free some space or choose another place")
 
 def _temporary(path, suffix="tmp"):
-    "The name beside a path under which this process prepares it"
-    return path.with_name(f".{path.name}.{os.getpid()}.{suffix}")
+    "The name beside a path under which this thread of this process prepares it"
+    return path.with_name(f".{path.name}.{os.getpid()}-{threading.get_native_id()}.{suffix}")
 
 def _real_path(path):
     "The path that a rename may replace: links resolved"

@@ -17,7 +17,7 @@ from pathlib import Path
 import torch
 from cffi import FFI
 import chinese_mimi
-from .core import MimiError
+from .core import MimiError, atomic_write
 from .transformer import rope_angles
 
 # %% ../nbs/15_kernels.ipynb #0d4c79a9
@@ -100,14 +100,8 @@ def cache_path() -> Path | None:
 
 def _keep(library: Path, path: Path):
     "Copy a library into the cache: under a name of its own first, so that no two processes write one file."
-    temporary = None
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(prefix=f"{path.stem}.", suffix=".tmp", dir=path.parent)
-        with os.fdopen(handle, "wb") as f: f.write(library.read_bytes())
-        os.replace(temporary, path)
-    except OSError:   # a full or read-only disk: the next process compiles again
-        if temporary: Path(temporary).unlink(missing_ok=True)
+    try: atomic_write(path, library.read_bytes())
+    except MimiError: pass   # a full or read-only disk: the next process compiles again
 
 # %% ../nbs/15_kernels.ipynb #d29f46c2
 def _open(path: Path):
