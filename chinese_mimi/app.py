@@ -163,7 +163,9 @@ class WorkerPool:
         self.executor.submit(os.getpid).result()  # the first task makes it fork all of them
 
     def submit(self, function, *args):
-        "The future of `function(*args)`; where a process has died, all are started again."
+        "The future of `function(*args)`; where a process has died, all are started again. Tensors travel as arrays."
+        # PyTorch moves a tensor that is pickled for a process to shared memory, while other threads may read it
+        args = [x.numpy() if isinstance(x, torch.Tensor) else x for x in args]
         try: return self.executor.submit(function, *args)
         except BrokenProcessPool:
             self._start()
