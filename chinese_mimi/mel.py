@@ -88,9 +88,8 @@ def plot_mel(
     title="",
 ):
     "The log-mel spectrogram of a signal, at most about 600 columns; returns the axis."
-    from chinese_mimi.plots import mel_spectrogram
-    wav = torch.as_tensor(wav).detach().float().cpu().reshape(-1)
-    if not len(wav): wav = torch.zeros(1)   # an empty signal is drawn as one silent sample
+    from chinese_mimi.plots import _signal, mel_spectrogram
+    wav = _signal(wav)
     mel = log_mel(wav, sr, 1024, max(128, len(wav)//600))
     return mel_spectrogram(mel, sr, len(wav)/sr, ax, title)
 

@@ -166,6 +166,12 @@ def token_heatmap(
     ax.set(xlabel="s", ylabel="codebook", title=title)
     return ax
 
+# %% ../nbs/02_plots.ipynb #a87eb535
+def _numbered(ax, n):
+    "An x axis of the codebooks 1 to n, at most sixteen of them labelled"
+    ax.set_xlim(.4, n + .6)
+    ax.set_xticks(np.arange(1, n + 1)[::-(-n//16)])
+
 # %% ../nbs/02_plots.ipynb #aa40d54c
 @plt.rc_context(style())
 def codebook_usage_plot(
@@ -182,8 +188,8 @@ def codebook_usage_plot(
     ax.bar(numbers, [u["perplexity"]/codebook_size for u in usage], color=color, width=.5, label="perplexity")
     ax.axhline(.25, color=COLORS["muted"], lw=1, ls=":")
     ax.set(xlabel="codebook", ylabel=f"share of {codebook_size}", title=title)
-    ax.set(ylim=(0, 1.02), xlim=(.4, len(usage) + .6))
-    ax.set_xticks(numbers[::-(-len(usage)//16)])
+    ax.set_ylim(0, 1.02)
+    _numbered(ax, len(usage))
     ax.legend(loc="upper right", bbox_to_anchor=(1, 1.16), ncols=2)
     return ax
 
@@ -398,12 +404,6 @@ def named_curves(
     ax.set(xlabel=xlabel, ylabel=ylabel, title=title)
     ax.legend(ncols=min(4, len(curves)), loc="lower right", frameon=False)
     return ax
-
-# %% ../nbs/02_plots.ipynb #a87eb535
-def _numbered(ax, n):
-    "An x axis of the codebooks 1 to n, at most sixteen of them labelled"
-    ax.set_xlim(.4, n + .6)
-    ax.set_xticks(np.arange(1, n + 1)[::-(-n//16)])
 
 # %% ../nbs/02_plots.ipynb #a076f642
 def _interval_lengths(values, low, high):
