@@ -4,7 +4,8 @@
 
 # %% auto #0
 __all__ = ['BLOCK_FRAMES', 'PIPE_FRAMES', 'EncodedStream', 'encode_stream', 'decode_stream', 'encode_long', 'decode_long',
-           'round_trip', 'reconstruct', 'named_checkpoint', 'encode_file', 'decode_blocks', 'decode_file']
+           'round_trip', 'reconstruct', 'named_checkpoint', 'codebook_count', 'encode_file', 'decode_blocks',
+           'decode_file']
 
 # %% ../nbs/23_files.ipynb #87297a55
 import struct, sys
@@ -233,6 +234,13 @@ def _open_output(path):
         return
     with atomic_open(path) as file: yield file
 
+# %% ../nbs/23_files.ipynb #f5051c1c
+def codebook_count(codec, n_codebooks=None) -> int:
+    "How many codebooks a command uses, all if None. Raises `ConfigError` for a number that the model does not have."
+    n = codec.n_codebooks if n_codebooks is None else n_codebooks
+    if 1 <= n <= codec.n_codebooks: return n
+    raise ConfigError(f"--codebooks: {n} is not between 1 and the model's {codec.n_codebooks}")
+
 # %% ../nbs/23_files.ipynb #a092a20a
 PIPE_FRAMES = 50  # frames given to the codec at a time where tokens or samples are passed on: 4 s at 12.5 Hz
 
@@ -244,9 +252,7 @@ def encode_file(
 ) -> str:
     """Speech to tokens at constant memory; returns a line with the length and the real bit rate.
     Raises `MimiError`; the target is whole or absent."""
-    n = codec.n_codebooks if n_codebooks is None else n_codebooks
-    if not 1 <= n <= codec.n_codebooks:
-        raise ConfigError(f"--codebooks: {n} is not between 1 and the model's {codec.n_codebooks}")
+    n = codebook_count(codec, n_codebooks)
     stream = encode_stream(codec, _audio_blocks(source, codec.sample_rate), n, PIPE_FRAMES)
     with _open_output(target) as f:
         writer = CmimiWriter(f, CmimiHeader.of(codec.config, codec.fingerprint, n))

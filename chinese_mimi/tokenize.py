@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['SHARD_ROWS', 'nested_tokens', 'write_shard', 'read_note', 'find_shards', 'damaged_shard', 'read_row',
            'read_utterance', 'decode_utterance', 'encode_batch', 'BatchEncoder', 'encoded_batches', 'TokenSummary',
-           'check_ids', 'summarize_tokens', 'rows_digest', 'check_note', 'TokenJob', 'check_tokenize', 'tokenize']
+           'check_ids', 'summarize_tokens', 'rows_digest', 'check_note', 'TokenJob', 'check_codebook_size', 'tokenize']
 
 # %% ../nbs/37_tokenize.ipynb #b914e95a
 import hashlib, io, json
@@ -18,7 +18,7 @@ import torch
 
 from .bitstream import CmimiHeader
 from .core import ConfigError, MimiError, atomic_write, available_cpus, local_world_size
-from .files import decode_blocks, encode_long
+from .files import codebook_count, decode_blocks, encode_long
 from .manifest import read_manifest
 from .shards import Failure, ShardJob, apply_to_readable, failed_rows, load_audio, plan_shards, run_shards
 
@@ -284,10 +284,8 @@ class TokenJob(ShardJob):
     def finish(self): return summarize_tokens(list(self.files.values()), self.out, self.codec.fingerprint)
 
 # %% ../nbs/37_tokenize.ipynb #e5c53143
-def check_tokenize(codec, n_codebooks):
-    "Raise `ConfigError` for a number of codebooks, or a size of them, that shards cannot hold."
-    if not 1 <= n_codebooks <= codec.n_codebooks:
-        raise ConfigError(f"--codebooks: {n_codebooks} is not between 1 and the model's {codec.n_codebooks}")
+def check_codebook_size(codec):
+    "Raise `ConfigError` for codebooks of a size that shards cannot hold."
     size = codec.config.quantizer.codebook_size
     if size > 2**15: raise ConfigError(f"tokens of {size} codes do not fit the 16 bits of a shard")
 
@@ -304,8 +302,8 @@ def tokenize(
 
     Finished shards are skipped when it is run again; under torchrun the ranks share the shards. Raises `MimiError`."""
     rows, out = read_manifest(manifest), Path(out)
-    n_codebooks = codec.n_codebooks if n_codebooks is None else n_codebooks
-    check_tokenize(codec, n_codebooks)
+    n_codebooks = codebook_count(codec, n_codebooks)
+    check_codebook_size(codec)
     batch_seconds = batch_seconds or (20. if codec.device.type == "cpu" else 240.)
     workers = workers or max(1, available_cpus()//local_world_size())
     job = TokenJob(rows, codec, out, n_codebooks, workers, batch_seconds, shard_rows)
