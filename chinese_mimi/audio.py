@@ -122,8 +122,10 @@ def _declared_seconds(container, stream):
 def _open_av(path, whole):
     "As `_open`, by PyAV: decodes the file to the end, unless the container has an index and a part will do"
     with _container(path) as (container, stream, parts):
-        declared, coder, kind = _declared_seconds(container, stream), stream.codec_context, container.format.name
-        rate, channels, name = coder.sample_rate, coder.channels, f"{kind.split(',')[0].upper()} {coder.name.upper()}"
+        declared = _declared_seconds(container, stream)
+        coder, kind = stream.codec_context, container.format.name
+        rate, channels = coder.sample_rate, coder.channels
+        name = f"{kind.split(',')[0].upper()} {coder.name.upper()}"
         if not whole and declared and kind.startswith("mov"):  # its times are in samples, those of others are rounded
             longest = ceil((declared + .1)*rate)
             return AudioInfo(rate, channels, longest, declared, name), lambda *part: _load_av(path, *part)

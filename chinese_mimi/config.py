@@ -289,6 +289,7 @@ class DropoutConfig:
 # %% ../nbs/01_config.ipynb #b6eb52ff
 @dataclass
 class CheckpointConfig:
+    "How often a run writes checkpoints and log rows, and validates."
     every: int = positive(2000)             # steps
     keep: int = positive(3)                 # newest ones; the rest are removed
     log_every: int = positive(10)           # steps

@@ -16,7 +16,7 @@ import torch.nn.functional as F
 @dataclass
 class ConvState:
     "State of one convolution of one stream. None at the start."
-    tail: torch.Tensor | None = None   # last inputs, (B, C, padding), or unfinished outputs, (B, C, kernel - stride)
+    tail: torch.Tensor | None = None   # last inputs (B, C, padding), or unfinished outputs (B, C, kernel - stride)
 
 # %% ../nbs/10_conv.ipynb #ee05dbc2
 def keep_variance(layer, fan_in: int):

@@ -105,9 +105,9 @@ def remove_leftovers(
 ):
     "Remove what killed processes left beside `path`; only where no other process may be writing it."
     target = _real_path(path)
-    for left in target.parent.glob(f".{glob.escape(target.name)}.*.tmp"):
-        if left.is_dir(): shutil.rmtree(left, ignore_errors=True)
-        else: left.unlink(missing_ok=True)
+    for leftover in target.parent.glob(f".{glob.escape(target.name)}.*.tmp"):
+        if leftover.is_dir(): shutil.rmtree(leftover, ignore_errors=True)
+        else: leftover.unlink(missing_ok=True)
 
 # %% ../nbs/00_core.ipynb #755c9969
 def rank_and_world() -> tuple:

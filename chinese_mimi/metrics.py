@@ -311,7 +311,7 @@ OPTIONAL_METRICS = tuple(METRICS)[9:]  # need syllables, a recogniser or a speak
 
 # %% ../nbs/06_metrics.ipynb #3aa7d55b
 def score(ref, deg, sr: int) -> dict:
-    "Every metric of two aligned signals, by name; one that is not defined is a `Gap` with its reason."
+    "The metrics of two aligned signals by name, all but the optional ones; one that is not defined is a `Gap`."
     return dict(pesq_wb=pesq(ref, deg, sr), pesq_nb=pesq(ref, deg, sr, "nb"),
                 stoi=stoi(ref, deg, sr), estoi=stoi(ref, deg, sr, extended=True),
                 si_sdr=si_sdr(ref, deg), mel_distance=mel_distance(ref, deg, sr), **f0_distance(ref, deg, sr))

@@ -21,7 +21,7 @@ from .transformer import Transformer, TransformerState
 # %% ../nbs/14_network.ipynb #5971ee8a
 @dataclass
 class MimiOutput:
-    "What a training pass gives."
+    "The results of a training pass."
     wav: torch.Tensor          # (B, 1, T) reconstruction
     codes: torch.Tensor        # (B, K, F) int64
     commitment: torch.Tensor   # scalar
@@ -86,16 +86,17 @@ def random_weights_(network: MimiNetwork, seed: int = 0) -> MimiNetwork:
 # %% ../nbs/14_network.ipynb #1498c81c
 @dataclass
 class EncoderState:
-    "What the encoding half remembers of one stream."
+    "The state of the encoding half in one stream."
     seanet: list
     transformer: TransformerState
     downsample: ConvState
 
 def new_encoder_state(network: MimiNetwork) -> EncoderState:
+    "The state in which a stream to be encoded begins."
     return EncoderState(network.encoder.new_state(), network.encoder_transformer.new_state(), ConvState())
 
 def encode_step(network: MimiNetwork, wav, state: EncoderState, n: int):
-    "The next frames of a stream, (B, 1, F * frame_size), to tokens of n codebooks, (B, n, F); `state` moves on."
+    "The next frames of a stream, (B, 1, F * frame_size), to tokens (B, n, F) of n codebooks; `state` is advanced."
     x = network.encoder_transformer.step(network.encoder.step(wav, state.seanet), state.transformer)
     if network.downsample is not None: x = network.downsample.step(x, state.downsample)
     return network.quantizer.encode(x, n)
@@ -103,16 +104,17 @@ def encode_step(network: MimiNetwork, wav, state: EncoderState, n: int):
 # %% ../nbs/14_network.ipynb #2f4a2a09
 @dataclass
 class DecoderState:
-    "What the decoding half remembers of one stream."
+    "The state of the decoding half in one stream."
     upsample: ConvState
     transformer: TransformerState
     seanet: list
 
 def new_decoder_state(network: MimiNetwork) -> DecoderState:
+    "The state in which a stream to be decoded begins."
     return DecoderState(ConvState(), network.decoder_transformer.new_state(), network.decoder.new_state())
 
 def decode_step(network: MimiNetwork, codes, state: DecoderState):
-    "The next tokens of a stream, (B, n, F), -1 adding nothing, to samples, (B, 1, F * frame_size); `state` moves on."
+    "The next tokens of a stream, (B, n, F), -1 adding nothing, to samples (B, 1, F * frame_size); `state` is advanced."
     x = network.quantizer.decode(codes)
     if network.upsample is not None: x = network.upsample.step(x, state.upsample)
     return network.decoder.step(network.decoder_transformer.step(x, state.transformer), state.seanet)

@@ -137,7 +137,9 @@ def f0_contour(
     return ax
 
 # %% ../nbs/02_plots.ipynb #3b5fc3b2
-def _codes(codes): return np.asarray(codes.cpu() if torch.is_tensor(codes) else codes)
+def _codes(codes):
+    "Codes as an array on the CPU"
+    return np.asarray(codes.cpu() if torch.is_tensor(codes) else codes)
 
 def token_colors(codes):
     "(K, F) codes -> (K, F, 3) colours in [0, 1]: unlike ones for neighbouring numbers, the paper's for negative codes."
@@ -247,9 +249,9 @@ def bars_over_baseline(
 ):
     "One panel each: full bars of the values, pale ones of what a baseline reaches. Returns the axes."
     fig, axes = new_axes(1, len(panels), 2.6, 8.4, squeeze=False)
-    colors = ("jade", "indigo", "cinnabar")
-    for i, (ax, (name, (values, baseline))) in enumerate(zip(axes[0], panels.items())):
-        _baseline_panel(ax, values, baseline, labels, COLORS[colors[i % 3]], name)
+    for ax, name, color in zip(axes[0], panels, ("jade", "indigo", "cinnabar")*len(panels)):
+        values, baseline = panels[name]
+        _baseline_panel(ax, values, baseline, labels, COLORS[color], name)
         ax.set_xlabel(xlabel)
     axes[0, 0].set_ylabel(ylabel)
     fig.legend(*axes[0, -1].get_legend_handles_labels(), loc="outside lower right", ncols=2)
@@ -311,7 +313,7 @@ def percentage_lines(
 ):
     "Shares over x in percent, one line each."
     ax = _axis(ax, 2.6)
-    for (name, values), color in zip(shares.items(), ("cinnabar", "gold", "jade", "indigo", "plum")):
+    for (name, values), color in zip(shares.items(), ("cinnabar", "gold", "jade", "indigo", "plum")*len(shares)):
         ax.plot(x, 100*np.asarray(values), "o-", ms=3, color=COLORS[color], label=name)
     if mark is not None: ax.axvline(mark, color=COLORS["cinnabar"], lw=.8)
     ax.set(xlabel=xlabel, ylabel=ylabel, ylim=(0, None), title=title)
@@ -400,7 +402,8 @@ def named_curves(
 ):
     "Values over x as one line with points for each name."
     ax = _axis(ax, 2.8)
-    for (name, values), color in zip(curves.items(), LINES): ax.plot(x, values, "o-", ms=3, label=name, color=color)
+    for (name, values), color in zip(curves.items(), LINES*len(curves)):
+        ax.plot(x, values, "o-", ms=3, label=name, color=color)
     ax.set(xlabel=xlabel, ylabel=ylabel, title=title)
     ax.legend(ncols=min(4, len(curves)), loc="lower right", frameon=False)
     return ax
@@ -550,13 +553,13 @@ def grouped_bars(
     "Bars side by side in each group, one colour for each name, with their value and a thin line from low to high."
     ax, width = _axis(ax, 2.3), .8/len(bars)
     x = np.arange(len(groups))
-    for i, ((name, spreads), color) in enumerate(zip(bars.items(), LINES*len(bars))):
+    for i, (name, color) in enumerate(zip(bars, LINES*len(bars))):
         place = x - .4 + (i + .5)*width
-        median, low, high = np.asarray(spreads, float).T
+        median, low, high = np.asarray(bars[name], float).T
         ax.bar(place, median, width*.9, color=color, label=name)
         ax.vlines(place, low, high, color=COLORS["ink"], lw=1)
-        for at, top, value in zip(place, high, median):
-            if value == value: ax.text(at, top, f" {value:.3g}", rotation=90, ha="center", va="bottom", fontsize=7)
+        for j in np.flatnonzero(~np.isnan(median)):
+            ax.text(place[j], high[j], f" {median[j]:.3g}", rotation=90, ha="center", va="bottom", fontsize=7)
     if limits is not None:
         ax.hlines(limits, x - .42, x + .42, color=COLORS["ink"], ls=":", lw=1.4, label="limit")
     ax.set_xticks(x, groups)

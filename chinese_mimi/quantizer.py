@@ -119,7 +119,7 @@ class Quantized:
 
 # %% ../nbs/13_quantizer.ipynb #40f4f29a
 class _Residual(nn.Module):
-    "The residual quantizer without its training form."
+    "What a residual quantizer needs outside a training step: to encode, to decode, to be initialized."
     def __init__(self, dim: int, n_codebooks: int, cfg: QuantizerConfig):
         super().__init__()
         self.input_proj = nn.Conv1d(dim, cfg.codebook_dim, 1, bias=False)

@@ -20,11 +20,12 @@ from .metrics import Gap, f0, mean_ci
 # %% ../nbs/07_tones.ipynb #d1befbd0
 _FINALS = set("""a o e ai ei ao ou an en ang eng ong er i ia ie iao iou ian in iang ing iong -i
     u ua uo uai uei uan uen uang ueng v ve van vn io iai""".split())
-_YW = dict(yi="i", ya="ia", ye="ie", yao="iao", you="iou", yan="ian", yin="in", yang="iang", ying="ing", yong="iong",
-           yo="io", yai="iai", yu="v", yue="ve", yuan="van", yun="vn", wu="u", wa="ua", wo="uo", wai="uai", wei="uei",
-           wan="uan", wen="uen", wang="uang", weng="ueng")  # syllables without an initial
-_FULL = dict(iu="iou", ui="uei", un="uen")                  # finals that are written short after an initial
-_SHORT = {full: short for short, full in _FULL.items()}
+_WITHOUT_INITIAL = dict(
+    yi="i", ya="ia", ye="ie", yao="iao", you="iou", yan="ian", yin="in", yang="iang", ying="ing", yong="iong", yo="io",
+    yai="iai", yu="v", yue="ve", yuan="van", yun="vn", wu="u", wa="ua", wo="uo", wai="uai", wei="uei", wan="uan",
+    wen="uen", wang="uang", weng="ueng")  # pinyin of the finals that stand alone
+_FULL_FINALS = dict(iu="iou", ui="uei", un="uen")  # finals that are written short after an initial
+_SHORT = {full: short for short, full in _FULL_FINALS.items()}
 
 @dataclass(frozen=True)
 class Syllable:
@@ -36,7 +37,7 @@ class Syllable:
     @property
     def letters(self) -> str:
         "Its pinyin without the tone, ü as ü."
-        if not self.initial: return next((k for k, v in _YW.items() if v == self.final), self.final)
+        if not self.initial: return next((k for k, v in _WITHOUT_INITIAL.items() if v == self.final), self.final)
         final = _SHORT.get(self.final, self.final).lstrip("-")
         return self.initial + final.replace("v", "u" if self.initial in "jqx" else "ü")
 
@@ -46,11 +47,11 @@ def syllable(text: str) -> Syllable | None:
     m = re.fullmatch(r"([a-zü:]+)([1-5])", text.strip().lower())
     if not m: return None
     letters, tone = m[1].replace("u:", "v").replace("ü", "v"), int(m[2])
-    if letters in _YW: return Syllable("", _YW[letters], tone)
+    if letters in _WITHOUT_INITIAL: return Syllable("", _WITHOUT_INITIAL[letters], tone)
     initial, final = re.fullmatch(r"(zh|ch|sh|[bpmfdtnlgkhjqxrzcs]?)(.*)", letters).groups()
     if initial in ("j", "q", "x") and final[:1] == "u": final = "v" + final[1:]
     if initial in ("zh", "ch", "sh", "r", "z", "c", "s") and final == "i": final = "-i"
-    final = _FULL.get(final, final)
+    final = _FULL_FINALS.get(final, final)
     return Syllable(initial, final, tone) if final in _FINALS else None
 
 # %% ../nbs/07_tones.ipynb #ab6ca14e
@@ -84,7 +85,7 @@ def tone_contour(
 NONE = 0  # read where no tone can be
 
 def tone_features(contour):
-    "(..., 24) contour -> (..., 2): slope and bend in semitones, the Legendre coefficients of degree 1 and 2."
+    "(..., 24) contour -> (..., 2): slope and bend in semitones, coefficients 1 and 2 of a Legendre fit of degree 4."
     x = np.linspace(-1, 1, POINTS)
     flat = np.asarray(contour).reshape(-1, POINTS)
     coefficients = np.polynomial.legendre.legfit(x, flat.T, 4)[1:3]
