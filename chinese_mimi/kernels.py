@@ -5,9 +5,9 @@
 # %% auto #0
 __all__ = ['CSRC', 'ffi', 'DIGEST', 'V3', 'V4', 'LEVELS', 'KINDS', 'KIND_CODES', 'DTYPES', 'PAD_NAMES', 'PADS', 'FORM_NAMES',
            'DIRECT', 'F2_2', 'F3_2', 'F2_3', 'FORM_OUTPUTS', 'enum', 'find_compiler', 'seal', 'is_intact', 'build',
-           'cpu_flags', 'prebuilt', 'cache_path', 'kernels', 'engine_available', 'pointer', 'rounded', 'filled',
-           'panels', 'matrix', 'window_weight', 'side_by_side', 'winograd_weights', 'conv', 'behind', 'scaled',
-           'transformer_layer', 'transformer', 'nearness', 'quantizer']
+           'cpu_flags', 'prebuilt', 'cache_path', 'kernels', 'engine_available', 'pointer', 'rounded', 'pad_rows',
+           'panels', 'matrix', 'window_weight', 'as_ordinary_conv', 'winograd_weights', 'conv', 'fold_norm',
+           'fold_scale', 'transformer_layer', 'transformer', 'score_bias', 'quantizer']
 
 # %% ../nbs/15_kernels.ipynb #be3f2af5
 import hashlib, os, platform, shutil, subprocess, tempfile, warnings
@@ -91,14 +91,14 @@ def prebuilt(folder=CSRC/"lib") -> Path | None:
 
 # %% ../nbs/15_kernels.ipynb #531fbc65
 def cache_path() -> Path | None:
-    "Where a compiled library is kept: named by the C, the compiler and the processor. None without a home directory."
+    "Where a compiled library is cached: named by the C, the compiler and the processor. None without a home directory."
     try: folder = Path(os.environ.get("XDG_CACHE_HOME") or Path.home()/".cache")
     except RuntimeError: return None
     sources = [path.read_text(encoding="utf-8") for path in sorted([*CSRC.glob("*.[ch]"), CSRC/"flags.txt"])]
     key = [*sources, os.environ.get("CC", ""), platform.machine(), *sorted(cpu_flags() or [platform.processor()])]
     return folder/"chinese_mimi"/f"libmimi-{hashlib.sha256(chr(0).join(key).encode()).hexdigest()[:16]}.so"
 
-def _keep(library: Path, path: Path):
+def _copy_to_cache(library: Path, path: Path):
     "Copy a library into the cache: under a name of its own first, so that no two processes write one file."
     try: atomic_write(path, library.read_bytes())
     except MimiError: pass   # a full or read-only disk: the next process compiles again
@@ -117,7 +117,7 @@ def _compiled():
     except OSError: pass
     with tempfile.TemporaryDirectory() as folder:
         library = build(folder)
-        if path is not None: _keep(library, path)
+        if path is not None: _copy_to_cache(library, path)
         try: return _open(library)
         except OSError as e:
             raise MimiError(f"the compiled C cannot be loaded ({e}); another compiler may be named in CC")
@@ -161,13 +161,13 @@ def rounded(weight, kind):
     scale = weight.abs().amax(1).clamp(min=1e-8)/127
     return (weight/scale[:, None]).round().to(torch.int8), scale.float()
 
-def filled(x, n=16):
+def pad_rows(x, n=16):
     "Zeros appended to the first dimension, to a multiple of n."
     return torch.cat([x, x.new_zeros(-len(x) % n, *x.shape[1:])])
 
 def panels(weight, width):
     "A matrix (N, K) in panels (K, width), one behind the other; in float32 the last one as narrow as vectors allow."
-    rows = filled(weight, 16 if weight.dtype == torch.float32 else width)
+    rows = pad_rows(weight, 16 if weight.dtype == torch.float32 else width)
     return torch.cat([panel.T.reshape(-1) for panel in rows.split(width)])
 
 # %% ../nbs/15_kernels.ipynb #9c526ec0
@@ -176,7 +176,7 @@ def matrix(put, weight, bias=None, kind="float32") -> dict:
     stored, scale = rounded(weight, kind)
     N, K = weight.shape
     if N > 1: stored = panels(stored, kernels().mimi_panel_width())
-    vectors = [ffi.NULL if v is None else put(filled(v)) for v in (bias, scale)]
+    vectors = [ffi.NULL if v is None else put(pad_rows(v)) for v in (bias, scale)]
     return dict(weight=put(stored), bias=vectors[0], scale=vectors[1], inputs=K, outputs=N, kind=KIND_CODES[kind])
 
 # %% ../nbs/15_kernels.ipynb #977d66dc
@@ -191,8 +191,8 @@ def window_weight(weight):
     return weight.transpose(1, 2).reshape(len(weight), -1)
 
 # %% ../nbs/15_kernels.ipynb #a63725cf
-def side_by_side(layer):
-    """Weight and bias of an ordinary convolution for a transposed one with a kernel of two strides.
+def as_ordinary_conv(layer):
+    """Weight and bias of the ordinary convolution that computes a transposed one with a kernel of two strides.
 
     A row and the one before it, two taps, give the `stride` outputs of its time side by side: (stride * N, C, 2)."""
     stride, (C, N, _) = layer.stride[0], layer.weight.shape
@@ -222,21 +222,21 @@ def conv(put, direct_matrix, weight, bias=None, stride=1, dilation=1, pad_mode="
     return {**c, "direct": dict(inputs=w.shape[1], outputs=N), "winograd": transformed}
 
 # %% ../nbs/15_kernels.ipynb #2b02a8c3
-def behind(norm, layer, scale=1.):
+def fold_norm(norm, layer, scale=1.):
     "scale * layer(norm.weight * x + norm.bias) as weight and bias of x, computed in float64 and rounded once."
     weight = layer.weight.double()*scale
     return (weight*norm.weight.double()).float(), (weight @ norm.bias.double()).float()
 
-def scaled(layer, scale):
-    "The weight of scale * layer(x)."
+def fold_scale(layer, scale):
+    "The weight of scale * layer(x), where scale (N,) has a factor for each output."
     return (layer.weight.double()*scale.double()[:, None]).float()
 
 def transformer_layer(make, layer) -> list:
     "The four `mimi_matrix` of a layer. GELU(x) is r (z + z erf(z)), r = sqrt(1/2), z = r x: both r are in the weights."
     r = .5**.5
     attention = layer.attention
-    return [make(*behind(layer.norm1, attention.in_proj)), make(scaled(attention.out_proj, layer.scale1)),
-            make(*behind(layer.norm2, layer.linear1, r)), make(scaled(layer.linear2, layer.scale2*r))]
+    return [make(*fold_norm(layer.norm1, attention.in_proj)), make(fold_scale(attention.out_proj, layer.scale1)),
+            make(*fold_norm(layer.norm2, layer.linear1, r)), make(fold_scale(layer.linear2, layer.scale2*r))]
 
 # %% ../nbs/15_kernels.ipynb #d863a0e3
 def transformer(put, make, net) -> dict:
@@ -252,8 +252,8 @@ def transformer(put, make, net) -> dict:
                 value_width=-(-d//16)*16, eps=net.layers[0].norm1.eps if attention else 0.)
 
 # %% ../nbs/15_kernels.ipynb #8b1a6ec9
-def nearness(vectors):
-    "With it as bias, the nearest vector has the largest product with x: -|c|^2 / 2."
+def score_bias(vectors):
+    "(n,) -|c|^2 / 2 of vectors c (n, C): with it as bias, the nearest vector has the largest product with x."
     return (-.5*vectors.double().square().sum(1)).float()
 
 def quantizer(put, net, encode: bool) -> dict:
@@ -263,6 +263,6 @@ def quantizer(put, net, encode: bool) -> dict:
              codebook_dim=cfg.codebook_dim)
     if encode:
         q["projection"] = matrix(put, torch.cat([p.input_proj.weight[..., 0] for p in parts]))
-        q["scores"] = ffi.new("mimi_matrix[]", [matrix(put, b, nearness(b)) for b in books])
+        q["scores"] = ffi.new("mimi_matrix[]", [matrix(put, b, score_bias(b)) for b in books])
     else: q["projection"] = matrix(put, torch.cat([p.output_proj.weight[..., 0] for p in parts], 1))
     return q
