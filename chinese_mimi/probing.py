@@ -51,7 +51,7 @@ def _active_codes(codes, active, limit):
 
 # %% ../nbs/24_probing.ipynb #a057678a
 def _part_information(rows, counts, labels, orders):
-    "Entropy of the labels, and what each codebook shares with them: counted, and with the labels in other orders"
+    "Entropy of the labels, and the bits that each codebook shares with them: as they are, and in shuffled orders"
     def bits(order):
         frame_labels = np.repeat(labels[order], counts)
         return [mutual_information(row, frame_labels) for row in rows]

@@ -42,6 +42,7 @@ def _reason(e):
     return " ".join(str(e).split())[:120].rstrip(".") or type(e).__name__
 
 def _damaged(path, e):
+    "The `MimiError` of a file that cannot be read because of `e`"
     return MimiError(f"{path}: cut short or damaged ({_reason(e)}); fetch or copy it again")
 
 def read_safetensors(
@@ -56,6 +57,7 @@ def read_safetensors(
     except Exception as e: raise _damaged(path, e) from None
 
 def _write_safetensors(path, tensors, metadata=None):
+    "Write name -> tensor, and name -> text as metadata, whole or not at all"
     from safetensors.torch import save
     tensors = {n: t.detach().cpu().contiguous() for n, t in tensors.items()}
     atomic_write(path, save(tensors, {"format": "pt"} | (metadata or {})))
@@ -102,6 +104,7 @@ def tuned_card(
 _HASHED = ("config.yaml", "model.safetensors", "raw.safetensors")
 
 def _sha256(path):
+    "The SHA-256 of a file in hexadecimal digits"
     h = hashlib.sha256()
     with open(path, "rb") as f:
         while block := f.read(1 << 20): h.update(block)
@@ -112,6 +115,7 @@ def _checksums(folder):
     return "".join(f"{_sha256(folder/name)}  {name}\n" for name in _HASHED if (folder/name).is_file())
 
 def _verify_checksums(folder):
+    "Raise `MimiError` where the files of a folder are not those of its SHA-256 file"
     recorded = folder/"model.safetensors.sha256"
     if not recorded.is_file(): raise MimiError(f"{recorded}: is missing; the folder is not whole, copy it again")
     if recorded.read_bytes() != _checksums(folder).encode():
@@ -159,6 +163,7 @@ def save_native(
 
 # %% ../nbs/18_weights.ipynb #7015f0a5
 def _get(tree, dotted, default=None):
+    "The value at a dotted key of nested dicts, or the default"
     for k in dotted.split("."):
         if not isinstance(tree, dict) or k not in tree: return default
         tree = tree[k]
@@ -259,10 +264,13 @@ def _translate(tree, keys, fixed, where):
     try: return OmegaConf.to_object(cfg).validate(where)
     except (OverflowError, ValueError, ZeroDivisionError): raise _no_model(where) from None
 
-def _no_model(where): return MimiError(f"{where}: its numbers make no model")
+def _no_model(where):
+    "The `MimiError` of a configuration whose numbers contradict one another"
+    return MimiError(f"{where}: its numbers make no model")
 
 # %% ../nbs/18_weights.ipynb #6fc7c9f9
 def _read_json(path):
+    "The dict in a JSON file. Raises `MimiError`"
     try: tree = json.loads(Path(path).read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError) as e:
         raise MimiError(f"{path}: not valid JSON ({_reason(e)})") from None
@@ -279,10 +287,11 @@ def _read_tree(path):
 
 # %% ../nbs/18_weights.ipynb #9f8f7688
 def _set_encoder_strides(seanet, strides):
-    "Note the encoder's strides, none where they are the decoder's backwards"
+    "Set the encoder's strides; an empty list where they are the decoder's backwards"
     seanet.encoder_strides = [] if strides == seanet.strides[::-1] else strides
 
 def _from_original(tree, path):
+    "The `CodecConfig` of an original Chinese-Mimi's keys"
     config = _translate(tree, _ORIGINAL_KEYS, _ORIGINAL_FIXED, path)
     _set_encoder_strides(config.seanet, list(config.seanet.strides))
     config.seanet.first_pad_mode = "reflect"
@@ -290,18 +299,20 @@ def _from_original(tree, path):
 
 # %% ../nbs/18_weights.ipynb #06a9b511
 def _rope_theta(tree, path):
+    "The rotary embedding's slowest wavelength, from wherever a version of transformers puts it"
     rope = tree.get("rope_parameters") or {}
     kind = _get(rope, "rope_type", "default")
     if kind != "default": raise MimiError(f"{path}: rope_type {kind!r} is not what a Mimi has ('default')")
     return tree.get("rope_theta") or _get(rope, "rope_theta", 10000.0)
 
 def _frame_rate(tree):
-    steps = tree["sampling_rate"] / (2*math.prod(tree["upsampling_ratios"]))
-    return tree.get("_frame_rate") or steps
+    "Frames per second where the file does not give them: transformers takes two latent steps per frame"
+    return tree.get("_frame_rate") or tree["sampling_rate"] / (2*math.prod(tree["upsampling_ratios"]))
 
 def _head_dim(tree): return tree.get("head_dim") or tree["hidden_size"] // tree["num_attention_heads"]
 
 def _from_transformers(tree, path):
+    "The `CodecConfig` of the keys of transformers' config.json"
     if tree["model_type"] != "mimi": raise MimiError(f"{path}: model_type is {tree['model_type']!r}, not 'mimi'")
     theta = _rope_theta(tree, path)
     released = dataclasses.asdict(preset("mimi-24khz"))
@@ -332,6 +343,7 @@ def _count(shapes, pattern):
     return 1 + max((int(m[1]) for m in matches if m), default=-1)
 
 def _infer_seanet(shapes, seanet):
+    "Set the fields of a `SeanetConfig` from the shapes of Kyutai-named tensors"
     pattern = r"encoder\.model\.(\d+)\.conv\.conv\.weight"
     matches = (re.fullmatch(pattern, n) for n in shapes)
     convs = sorted(int(m[1]) for m in matches if m)
@@ -349,11 +361,13 @@ def _infer_seanet(shapes, seanet):
 
 # %% ../nbs/18_weights.ipynb #e6158ee8
 def _infer_transformer(shapes, transformer):
+    "Set the fields of a `TransformerConfig`; context and heads cannot be told from shapes"
     transformer.n_layers = _count(shapes, r"encoder_transformer\.transformer\.layers\.(\d+)\.")
     if not transformer.n_layers: return
     transformer.dim_feedforward = shapes["encoder_transformer.transformer.layers.0.linear1.weight"][0]
 
 def _infer_quantizer(shapes, quantizer):
+    "Set the fields of a `QuantizerConfig`"
     quantizer.n_semantic = _count(shapes, r"quantizer\.rvq_first\.vq\.layers\.(\d+)\.")
     quantizer.n_codebooks = quantizer.n_semantic + _count(shapes, r"quantizer\.rvq_rest\.vq\.layers\.(\d+)\.")
     shape = shapes["quantizer.rvq_first.vq.layers.0._codebook.embedding_sum"]
@@ -486,6 +500,7 @@ def save_kyutai(
 
 # %% ../nbs/18_weights.ipynb #8c9fdf5e
 def _is_state_dict(x):
+    "Whether something is a dict of names and tensors, not empty"
     if not isinstance(x, dict) or not x: return False
     return all(isinstance(n, str) and isinstance(t, torch.Tensor) for n, t in x.items())
 
@@ -528,18 +543,18 @@ def shipped() -> dict:
     return {p.name: p for p in sorted(assets.iterdir()) if (p/"model.safetensors").is_file()}
 
 # %% ../nbs/18_weights.ipynb #0e209e3a
-_FIRST = {"native": "encoder.conv_in.weight", "kyutai": "encoder.model.0.conv.conv.weight",
-          "transformers": "encoder.layers.0.conv.weight"}
-_PATTERN = {"kyutai": r"(encoder|decoder)(_transformer)?\.model\.|quantizer\.rvq_",
-            "transformers": r"(encoder|decoder)\.layers\.|quantizer\.\w+_residual_vector_quantizer\.",
-            "native": r"(encoder|decoder)\.blocks\.|quantizer\.(semantic|acoustic)\."}
+_FIRST_TENSOR = {"native": "encoder.conv_in.weight", "kyutai": "encoder.model.0.conv.conv.weight",
+                 "transformers": "encoder.layers.0.conv.weight"}
+_NAME_PATTERN = {"kyutai": r"(encoder|decoder)(_transformer)?\.model\.|quantizer\.rvq_",
+                 "transformers": r"(encoder|decoder)\.layers\.|quantizer\.\w+_residual_vector_quantizer\.",
+                 "native": r"(encoder|decoder)\.blocks\.|quantizer\.(semantic|acoustic)\."}
 
 def _style(tensors, where):
     "The format whose names these are"
-    for kind, first in _FIRST.items():
+    for kind, first in _FIRST_TENSOR.items():
         if first in tensors: return kind
     for n in tensors:
-        for kind, pattern in _PATTERN.items():
+        for kind, pattern in _NAME_PATTERN.items():
             if re.match(pattern, n): return kind
     raise MimiError(f"{where}: is no Mimi; its tensors are {_few(tensors, 3) or 'none'}")
 
@@ -611,11 +626,14 @@ def _is_checkpoint(path):
     except OSError as e: raise MimiError(f"{path}: cannot be read ({e.strerror})") from None
 
 def _beside(path, name):
+    "The path of a file beside another one. Raises `MimiError` where it is missing"
     if path.with_name(name).is_file(): return path.with_name(name)
     raise MimiError(f"{path.with_name(name)}: is missing; it belongs beside {path.name} (or give config=)")
 
 # %% ../nbs/18_weights.ipynb #ff85b9d3
+# The three loaders give (`CodecConfig`, native name -> tensor, info), as `load_weights` does.
 def _load_original(path, averaged, config, info):
+    "From a checkpoint of the original Chinese-Mimi"
     ckpt = _read_checkpoint(path)
     tensors = _original_tensors(ckpt, averaged, path)
     config = config or _original_config(path)
@@ -623,6 +641,7 @@ def _load_original(path, averaged, config, info):
     return config, from_style(tensors, config, "kyutai", path), info
 
 def _load_native(path, tensors, averaged, config, info):
+    "From our own folder, whose model.safetensors is `path` and holds `tensors`"
     _verify_checksums(path.parent)
     if not averaged:
         path = path.with_name("raw.safetensors")
@@ -635,6 +654,7 @@ def _load_native(path, tensors, averaged, config, info):
     return config, check_tensors(tensors, config, path), info
 
 def _load_foreign(path, tensors, averaged, config, info):
+    "From tensors under the names of transformers or Kyutai"
     kind = info["kind"]
     if not averaged: raise MimiError(f"{path}: holds one set of weights; leave out averaged=False (--raw)")
     if config is None and kind == "kyutai": config = infer_config(tensors, path)
