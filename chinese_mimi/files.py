@@ -211,6 +211,7 @@ def _file_blocks(path, sample_rate):
     yield from _resampled(blocks, rate, sample_rate, path)
 
 def _audio_blocks(path, sample_rate):
+    "Blocks (1, n) of a file, or of standard input for `-`"
     return _pipe_blocks(sample_rate) if str(path) == "-" else _file_blocks(path, sample_rate)
 
 # %% ../nbs/23_files.ipynb #73aaa00f
@@ -263,7 +264,9 @@ def encode_file(
     return f"{seconds:.2f} s in {writer.bytes} bytes: {kbps:.3f} kbps ({token_kbps:.3f} kbps of tokens), {n} codebooks"
 
 # %% ../nbs/23_files.ipynb #63650eae
-def _pcm(wav): return (wav.clamp(-1, 1)*32767).round().to(torch.int16).numpy()
+def _pcm(wav):
+    "Samples (n,) as 16-bit integers"
+    return (wav.clamp(-1, 1)*32767).round().to(torch.int16).numpy()
 
 def _endless_wav_header(sample_rate) -> bytes:
     "The header of a 16-bit mono wav whose length is not known"
