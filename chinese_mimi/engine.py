@@ -4,9 +4,9 @@
 
 # %% auto #0
 __all__ = ['HUGE', 'WINOGRAD_MAX_WEIGHTS', 'WINOGRAD_MIN_ROWS', 'WINOGRAD_MIN_CHANNELS', 'FLOAT32_MAX_WEIGHTS', 'FORMS_OF_TAPS',
-           'CHUNK', 'HALVES', 'Memory', 'winograd_form', 'Layout', 'granule', 'encoder_convs', 'decoder_convs',
-           'EngineState', 'portions', 'count_numbers', 'Half', 'EngineEncoder', 'EngineDecoder', 'supported', 'Watch',
-           'CachedLayout', 'layout_of']
+           'CHUNK', 'HALVES', 'Memory', 'winograd_form', 'Layout', 'granule', 'first_granule', 'encoder_convs',
+           'decoder_convs', 'EngineState', 'portions', 'count_numbers', 'Half', 'EngineEncoder', 'EngineDecoder',
+           'supported', 'Watch', 'CachedLayout', 'layout_of']
 
 # %% ../nbs/16_engine.ipynb #bff61abd
 import mmap, threading
@@ -15,9 +15,9 @@ from weakref import WeakKeyDictionary
 
 import torch
 from .core import MimiError
-from chinese_mimi.kernels import (
-    DIRECT, F2_2, F2_3, F3_2, FORM_OUTPUTS, as_ordinary_conv, conv, ffi, kernels, matrix, pointer, quantizer,
-    transformer)
+from .kernels import (
+    DIRECT, F2_2, F2_3, F3_2, FORM_OUTPUTS, PADS, as_ordinary_conv, conv, ffi, kernels, matrix, pointer,
+    quantizer, transformer)
 
 # %% ../nbs/16_engine.ipynb #8ff76fca
 HUGE = 1 << 21   # bytes of a large page
@@ -86,15 +86,23 @@ def granule(resample: dict, units: list, factor: int) -> int:
     pairs = any(u["form"] for u in units)
     return 2*rows if pairs and rows*factor % 2 else rows
 
+# %% ../nbs/16_engine.ipynb #f54f80d9
+def first_granule(rows: int, first: dict, frame_size: int) -> int:
+    "A multiple of `rows` that divides a frame; more than the rows before the `first` convolution, if it reflects them."
+    if first["pad"] != PADS["reflect"]: return rows
+    return next((n for n in range(rows, frame_size, rows) if frame_size % n == 0 and n > first["left"]), frame_size)
+
 # %% ../nbs/16_engine.ipynb #5843a8a2
 def encoder_convs(layout: Layout, net, frame_size: int) -> list:
     "The `mimi_conv` of a `SeanetEncoder` in the order in which they run."
-    rows, convs = frame_size, [layout.layer(net.conv_in)]
-    for block in net.blocks:
+    first = layout.layer(net.conv_in)
+    rows, convs = frame_size, [first]
+    for i, block in enumerate(net.blocks):
         units = [layout.layer(c, rows) for u in block.units for c in (u.conv1, u.conv2)]
         rows //= block.down.stride[0]
         down = layout.layer(block.down, rows)
-        convs += [*units, {**down, "granule": granule(down, units, 1)}]
+        n = granule(down, units, 1)
+        convs += [*units, {**down, "granule": n if i else first_granule(n, first, frame_size)}]
     return [*convs, layout.layer(net.conv_out)]
 
 def decoder_convs(layout: Layout, net, steps: int) -> list:

@@ -69,8 +69,9 @@ static void winograd_inputs(const winograd_product *p, const float *window, long
     }
 }
 
-// What each product adds to. With p = (x1 + x2) (W0 + .. )/2 and q = (x2 - x1) (W0 - ..)/2 the sum is p + q and the
-// difference p - q; the first output is sum + (x0 - x2) W0, the last one adds (x3 - x1) W_last to sum or difference.
+// The operands of each product, by its weight. With p = (x1 + x2) (W0 + W1 ...)/2 and q = (x2 - x1) (W0 - W1 ...)/2
+// the sum is p + q and the difference p - q; the first output is sum + (x0 - x2) W0, the last one adds (x3 - x1) W_last
+// to the sum or the difference. F(2, 2) has m = x1 (W0 + W1) as its sum.
 static void winograd_operands(const mimi_conv *c, view x, view sum, view difference, const operands *io, operands to[4])
 {
     int outputs = WINOGRAD[c->form].outputs, last = WINOGRAD[c->form].n_products - 1;

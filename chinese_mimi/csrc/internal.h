@@ -43,11 +43,12 @@ typedef struct { int threads, arrived, round; } thread_team;
 // Row r of all items, n to an item, lies at data + r / n * item + r % n * row. No tensor where data is NULL.
 typedef struct { float *data; long item, row; } view;
 
-// What a product reads and writes: out = x W^T + bias + residual, difference = residual - x W^T - bias.
+// The tensors that a product reads and writes: out = x W^T + bias + residual, difference = residual - x W^T - bias.
 // out_elu and difference_elu are ELU of these. All but x may be absent.
 typedef struct { view x, residual, out, out_elu, difference, difference_elu; int gelu; } operands;
 
-// A thread and its buffers. Windows, hidden and gathered are the team's, accumulators and transformed its own.
+// A thread and its buffers. Windows, hidden and gathered are shared by the team; accumulators and transformed are the
+// thread's own.
 typedef struct {
     thread_team *team;
     int thread;

@@ -23,7 +23,7 @@ static long piece_size(const mimi_seanet *net, long batch)
     return size;
 }
 
-// What passes from block to block: (batch, rows, channels) of the largest
+// Size of a buffer between two blocks: the largest (batch, rows, channels) that passes
 static long between_size(const mimi_call *call, long piece)
 {
     const mimi_model *m = call->model;
