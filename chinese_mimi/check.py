@@ -36,11 +36,13 @@ def _test_signal(codec):
     return synthetic_voice(cfg.sample_rate, 1.2*window + 0.5)
 
 def _token_row(name, codec, wav, codes):
+    "(name, result, passed) for tokens from elsewhere, by `compare_tokens`"
     r = compare_tokens(codec, wav, codes)
     result = f"{r['equal']:.3%} of {r['tokens']} equal, {r['ties']} ties, {r['wrong']} wrong"
     return name, result, same_tokens(r)
 
 def _waveform_row(name, wav, reference):
+    "(name, result, passed) for a waveform, which may be 1e-4 of the reference's peak off"
     wav, reference = wav.float(), reference.float()
     error = ((wav - reference).abs().max()/reference.abs().max()).item()
     return name, f"largest error {error:.1e} of the peak", error < 1e-4
