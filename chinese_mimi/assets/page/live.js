@@ -25,11 +25,11 @@
 
   const live = window.mimi = {
     model: null,
-    books: null,
+    codebooks: null,
     rates: {},
     set(next) {
       Object.assign(live, next)
-      if (live.socket?.readyState === 1 && next.books) live.socket.send(String(next.books))
+      if (live.socket?.readyState === 1 && next.codebooks) live.socket.send(String(next.codebooks))
     },
   }
 
@@ -38,7 +38,7 @@
   const setMeter = width => { panel().querySelector('.meter i').style.width = width }
 
   const showStatus = values => {
-    panel().classList.add('told')
+    panel().classList.add('filled')
     for (const key in values) {
       panel().querySelectorAll(`[data-v=${key}]`).forEach(element => { element.textContent = values[key] })
     }
@@ -77,7 +77,7 @@
     source.start(live.at)
     live.at += sound.duration
     live.played += samples.length/rate
-    const kbps = live.books*live.rates[live.model].kbps
+    const kbps = live.codebooks*live.rates[live.model].kbps
     const seconds = live.played.toFixed(1), delay = Math.round(live.delay)
     showStatus({ seconds, delay, gaps: live.gaps, sent: kbps.toFixed(2) })
   }
@@ -94,7 +94,7 @@
   }
 
   const openSocket = () => {
-    const query = new URLSearchParams({ model: live.model, rate: live.microphone.sampleRate, books: live.books })
+    const query = new URLSearchParams({ model: live.model, rate: live.microphone.sampleRate, codebooks: live.codebooks })
     const address = new URL(`live?${query}`, location.href.split(/[?#]/)[0]).href.replace(/^http/, 'ws')
     const socket = new WebSocket(address)
     socket.binaryType = 'arraybuffer'
@@ -141,7 +141,7 @@
     const models = JSON.parse(button.closest('.live').dataset.models)
     live.rates = models.rates
     live.model ??= models.model
-    live.books ??= models.books
+    live.codebooks ??= models.codebooks
     if (live.stream) stop('idle')
     else start()
   })

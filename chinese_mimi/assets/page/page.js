@@ -45,8 +45,8 @@
   }
 
   document.addEventListener('click', event => {
-    const button = event.target.closest?.('[data-say]')
-    if (button) switchLanguage(button.dataset.say)
+    const button = event.target.closest?.('[data-language]')
+    if (button) switchLanguage(button.dataset.language)
   })
 
   // The map of tokens: the cell under the pointer, or the one that the arrow keys reach, is read out below the map.
@@ -60,10 +60,10 @@
     const box = map.closest('.tokens')
     const values = { f: f + 1, s: (f*map.dataset.seconds).toFixed(2), k: k + 1, v: codes[k][f] }
     box.querySelectorAll('[data-v]').forEach(element => { element.textContent = values[element.dataset.v] })
-    const marker = map.querySelector('.here').style
+    const marker = map.querySelector('.cursor').style
     marker.left = `${100*f/frames}%`
     marker.top = `${100*k/codes.length}%`
-    box.classList.add('told')
+    box.classList.add('filled')
   }
 
   const onPointer = event => {
