@@ -82,8 +82,9 @@ def metric_lines(summary) -> list:
     means = {s["model"]: {k: v["mean"] for k, v in s["metrics"].items()} for s in summary["systems"]}
     lines = []
     for heading, key in DEMO_METRICS.items():
-        trained, untrained = means["trained"][key], means["untrained"][key]
-        if trained is not None: lines.append(f"  {heading:16} trained {trained:7.3f}   untrained {untrained:7.3f}")
+        mean, mean_untrained = means["trained"][key], means["untrained"][key]
+        if None in (mean, mean_untrained): continue
+        lines.append(f"  {heading:16} trained {mean:7.3f}   untrained {mean_untrained:7.3f}")
     ratio = means["trained"]["mel_distance"]/means["untrained"]["mel_distance"]
     return [*lines, f"  the mel distance is {ratio:.2f} of the untrained model's"]
 

@@ -351,12 +351,12 @@ def inattentive(votes: list) -> list:
 def results(
     votes: list,  # of one session, see `read_votes`
 ) -> dict:
-    "Number of votes, listeners, a row for each pair or system, and for mushra the `inattentive` as `careless`."
+    "Number of votes, listeners, a row for each pair or system, and for mushra the `inattentive` listeners."
     if not votes: return dict(mode=None, votes=0, listeners=[], rows=[])
     mode = votes[0]["mode"]
     summarize = dict(ab=preferences, abx=identifications, mushra=ratings)[mode]
     out = dict(mode=mode, votes=len(votes), listeners=sorted({v["listener"] for v in votes}), rows=summarize(votes))
-    return out | dict(careless=inattentive(votes)) if mode == "mushra" else out
+    return out | dict(inattentive=inattentive(votes)) if mode == "mushra" else out
 
 # %% ../nbs/55_listening_test.ipynb #bcc97e7a
 def row_text(mode: str, row: dict) -> str:
@@ -373,7 +373,8 @@ def results_text(r: dict) -> str:
     listeners = len(r["listeners"])
     lines = [f"{r['votes']} votes by {listeners} listener{'s'*(listeners != 1)}"]
     lines += [row_text(r["mode"], row) for row in r["rows"]]
-    if r.get("careless"): lines.append(f"rated the hidden reference under 90 too often: {', '.join(r['careless'])}")
+    if r.get("inattentive"):
+        lines.append(f"rated the hidden reference under 90 too often: {', '.join(r['inattentive'])}")
     return "\n".join(lines)
 
 # %% ../nbs/55_listening_test.ipynb #437bdc78
