@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['MAX_SECONDS', 'MAX_UPLOAD_MB', 'MAX_QUEUE', 'MAX_SESSIONS', 'SESSION_SECONDS', 'EXAMPLES', 'PARTS',
-           'RECONSTRUCTION_PARTS', 'Refused', 'seconds_of', 'take_sound', 'take_tokens', 'Encoded', 'Visit',
+           'RECONSTRUCTION_PARTS', 'Refused', 'seconds_of', 'take_sound', 'take_tokens', 'Encoded', 'Session',
            'original_of', 'reconstruction_of', 'WorkerPool', 'example_recordings', 'empty_parts', 'original_parts',
            'reconstruction_parts', 'AppBackend', 'encode_recording', 'open_recording', 'open_tokens', 'page_texts',
            'codebook_slider', 'add_controls', 'add_inputs', 'add_parts', 'Layout', 'error_html', 'Updates',
@@ -30,7 +30,7 @@ from .codec import Mimi
 from .core import ConfigError, MimiError, available_cpus
 from .demo_corpus import Utterance, speak
 from .files import decode_long, encode_long
-from .live import LIVE_SECONDS, open_lines
+from .live import LIVE_SECONDS, add_live_route
 from .page import TEXTS, alert, card, draw, explain, head, live_panel, masthead, measure, note, numbers
 from .page import placeholder, progress, spectrogram, token_map, words
 from .signals import synthetic_voice
@@ -39,21 +39,21 @@ from .signals import synthetic_voice
 MAX_SECONDS = 60         # length of one recording
 MAX_UPLOAD_MB = 25       # size of one upload
 MAX_QUEUE = 32           # requests that may wait; further ones are refused
-MAX_SESSIONS = 64        # sessions that are kept; the least recently used one is dropped first
-SESSION_SECONDS = 1800   # time for which a session keeps its recording
+MAX_SESSIONS = 64        # sessions at a time; the least recently used one is dropped first
+SESSION_SECONDS = 1800   # time after which an unused session is dropped
 
 class Refused(MimiError):
-    "An upload that cannot be used; `html` is the sentence of the page, in both languages."
+    "An upload that cannot be used; `html` is the reason in both languages, for the page."
     def __init__(self,
         key: str,   # of `TEXTS`
-        **values,   # that the text has places for
+        **values,   # for the placeholders of the text
     ):
         super().__init__(TEXTS[key]["en"].format(**values))
         self.html = words(key, **values)
 
 # %% ../nbs/62_app.ipynb #21582a79
 def _seconds_of_packets(path):
-    "Length by the packets' durations, for formats that soundfile does not read"
+    "Seconds by the packets' durations, for formats that soundfile does not read. Raises `AudioError`"
     import av
     with av.open(str(path)) as container:
         if not container.streams.audio: raise AudioError(f"{path}: is not audio")
@@ -62,7 +62,7 @@ def _seconds_of_packets(path):
 
 # %% ../nbs/62_app.ipynb #6a1aab61
 def seconds_of(path) -> float:
-    "Length of a recording, from its header or its packets, without decoding it. Raises `AudioError`."
+    "Length of a recording in seconds, by its header or its packets, without decoding it. Raises `AudioError`."
     import av
     import soundfile as sf
     try: return sf.info(str(path)).duration
@@ -73,7 +73,7 @@ def seconds_of(path) -> float:
 
 # %% ../nbs/62_app.ipynb #857c08f5
 def take_sound(path) -> tuple:
-    "(1, T) and the rate in Hz of an upload. Raises `AudioError`; `Refused` for one that is too long or silent."
+    "The wave (1, T) of an upload and its rate in Hz. Raises `AudioError`; `Refused` if it is too long or silent."
     path = Path(path)
     seconds = seconds_of(path) if path.stat().st_size else 0.
     if seconds > MAX_SECONDS: raise Refused("long", seconds=round(seconds), longest=MAX_SECONDS)
@@ -83,7 +83,7 @@ def take_sound(path) -> tuple:
 
 # %% ../nbs/62_app.ipynb #fbedda70
 def _read_tokens(path):
-    "Header and (K, F) codes of a `.cmimi` file of at most `MAX_SECONDS`"
+    "Header and (K, F) codes of a `.cmimi` file. Raises `MimiError`; `Refused` if it is longer than `MAX_SECONDS`"
     blocks, frames = [], 0
     with open(path, "rb") as f:
         reader = CmimiReader(f, str(path))
@@ -97,7 +97,7 @@ def _read_tokens(path):
 
 # %% ../nbs/62_app.ipynb #286d68d8
 def _model_of(header, codecs):
-    "Name of the model that made the tokens"
+    "Name of the model that made the tokens. Raises `Refused`"
     for name, codec in codecs.items():
         fits = len(header.codebook_sizes) <= codec.n_codebooks
         if fits and codec.fingerprint == header.fingerprint: return name
@@ -120,19 +120,19 @@ class Encoded:
     model: str                       # name of the model that made the tokens
     codes: torch.Tensor              # (K, F)
     n_samples: int                   # at the model's rate
-    wav: torch.Tensor | None = None  # (1, T) as it was given; None where tokens were given
+    wav: torch.Tensor | None = None  # (1, T) the recording; None for a token file
     rate: int = 0                    # Hz, of `wav`
 
 @dataclass
-class Visit:
+class Session:
     "The session of one visitor."
     encoded: Encoded | None = None
     request: int = 0                           # counts requests, so that an older one ends when a newer one comes
-    parts: dict = field(default_factory=dict)  # HTML that the visitor sees, by the name of the part
+    parts: dict = field(default_factory=dict)  # name -> HTML of each part that is shown
 
 # %% ../nbs/62_app.ipynb #20e4acfd
 def original_of(encoded: Encoded, codec):
-    "(T,) the recording at the model's rate; None where tokens were given."
+    "(T,) the recording at the model's rate; None for a token file."
     if encoded.wav is None: return None
     return resample(encoded.wav, encoded.rate, codec.sample_rate)[0, :encoded.n_samples]
 
@@ -143,7 +143,7 @@ def reconstruction_of(encoded: Encoded, codec, n: int):
 
 # %% ../nbs/62_app.ipynb #0a8aa96a
 def _init_worker(server_pid):
-    "One thread, ctrl-C ignored, and an end when the server has ended"
+    "Use one thread, ignore ctrl-C, and end within two seconds of the server"
     torch.set_num_threads(1)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     def watch():
@@ -160,7 +160,7 @@ class WorkerPool:
 
     def _start(self):
         self.executor = ProcessPoolExecutor(self.n_workers, get_context("fork"), _init_worker, (os.getpid(),))
-        self.executor.submit(os.getpid).result()  # the first task makes it fork all of them
+        self.executor.submit(os.getpid).result()  # with the first task, all processes are forked
 
     def submit(self, function, *args):
         "The future of `function(*args)`; where a process has died, all are started again. Tensors travel as arrays."
@@ -193,19 +193,19 @@ PARTS = ("status", "numbers", "original", "original_picture", "reconstruction", 
 RECONSTRUCTION_PARTS = tuple(name for name in PARTS if "original" not in name)  # depend on the number of codebooks
 
 def empty_parts(codec) -> dict:
-    "All parts before anything was given."
+    "All parts of the page before the first recording."
     scores = numbers(codec, codec.n_codebooks, {})
     return dict.fromkeys(PARTS, "") | dict(status=note("empty"), numbers=scores)
 
 # %% ../nbs/62_app.ipynb #2ea6da3c
 def original_parts(original, rate: int) -> dict:
-    "The original's player, its picture still missing; a note where there is no original."
+    "The original's player and a placeholder for its picture; a note where there is no original."
     if original is None: return dict(original=note("no_original"), original_picture="")
     return dict(original=card("original", original, rate), original_picture=placeholder())
 
 # %% ../nbs/62_app.ipynb #6d0663a6
 def reconstruction_parts(encoded: Encoded, codec, n: int, wav) -> dict:
-    "The player and the tokens of the first `n` codebooks, picture and scores still missing."
+    "The player and the tokens of the first `n` codebooks, with placeholders for picture and scores."
     no_scores = {} if encoded.wav is None else None
     return dict(
         status=progress("measuring"),
@@ -217,7 +217,7 @@ def reconstruction_parts(encoded: Encoded, codec, n: int, wav) -> dict:
 
 # %% ../nbs/62_app.ipynb #86d90bb4
 class AppBackend:
-    "Models, examples and worker processes. It keeps nothing of a visitor's."
+    "Models, examples and worker processes; no data of any visitor."
     def __init__(self,
         codecs: dict,    # name -> `Mimi`; the first is the default
         n_workers=None,  # processes that draw and measure; one for each two processors by default
@@ -230,7 +230,7 @@ class AppBackend:
     def close(self): self.workers.close()
 
     def show(self, encoded: Encoded, n: int, same_original=False):
-        "Parts for the first `n` codebooks; those of the original are left out where it is the same as before."
+        "Yield the parts for the first `n` codebooks; without those of the original where `same_original`."
         codec = self.codecs[encoded.model]
         n = min(int(n), len(encoded.codes))
         original, wav = original_of(encoded, codec), reconstruction_of(encoded, codec, n)
@@ -243,7 +243,7 @@ class AppBackend:
         else: yield from self.compare(codec, n, original, wav, picture, same_original)
 
     def compare(self, codec, n: int, original, wav, picture, same_original: bool):
-        "The pictures, then the scores, of (T,) original and reconstruction."
+        "Yield the pictures, then the scores, of original and reconstruction `wav`, both (T,)."
         rate = codec.sample_rate
         original_picture = None if same_original else self.workers.submit(draw, original, rate)
         scores = self.workers.submit(measure, original, wav, rate)
@@ -261,7 +261,7 @@ def encode_recording(
     model: str,
     n: int,        # codebooks to decode
 ):
-    "Encode a recording, then show it: a generator of parts."
+    "Encode a recording and show the result: a generator of parts."
     codec = backend.codecs[model]
     yield dict(status=progress("encoding", seconds=f"{wav.shape[-1]/rate:.1f}"))
     resampled = resample(wav, rate, codec.sample_rate)
@@ -314,7 +314,7 @@ def add_controls(codecs: dict, text):
 
 # %% ../nbs/62_app.ipynb #c64fa24a
 def add_inputs(titles, text):
-    "Recorder, button for token files, and title -> button of the examples."
+    "The recorder, the button for token files, and the buttons of the examples by title."
     import gradio as gr
     speech = gr.Audio(sources=["upload", "microphone"], type="filepath", label=text("speech"), editable=False,
                       buttons=[], elem_id="speech", scale=3)
@@ -344,7 +344,7 @@ class Layout:
     def __init__(self, backend: AppBackend, text):
         import gradio as gr
         gr.HTML(masthead(MAX_SECONDS))
-        self.visit = gr.State(Visit(), time_to_live=SESSION_SECONDS)
+        self.session = gr.State(Session(), time_to_live=SESSION_SECONDS)
         with gr.Row(): self.model, self.slider = add_controls(backend.codecs, text)
         with gr.Tabs():
             with gr.Tab(text("file"), id="file"):
@@ -357,7 +357,7 @@ def error_html(
     error: MimiError,
     path=None,  # of the upload; the page shows its name alone
 ) -> str:
-    "The reason why an upload cannot be used, as a part of the page."
+    "The HTML of the reason why an upload cannot be used."
     line = str(error).replace(str(path), Path(path).name) if path else str(error)
     return alert(error.html if isinstance(error, Refused) else explain(line))
 
@@ -368,96 +368,99 @@ class Updates:
         self.backend, self.layout = backend, layout
         self.empty = empty_parts(backend.default)
 
-    def update(self, visit: Visit, names, other=()):
-        "What the page shows now: the session, the named parts, and `other` components."
-        update = {self.layout.visit: visit}
-        for name in names: update[self.layout.parts[name]] = visit.parts.get(name, self.empty[name])
+    def update(self, session: Session, names, other=()):
+        "An update with the session, the named parts, and `other` components."
+        update = {self.layout.session: session}
+        for name in names: update[self.layout.parts[name]] = session.parts.get(name, self.empty[name])
         return update | dict(other)
 
-    def run(self, visit: Visit, generator, names=PARTS, path=None, other=()):
+    def run(self, session: Session, generator, names=PARTS, path=None, other=()):
         "An update for each step of `generator`, until the visitor's next request; an error is shown in the page."
-        visit.request += 1
-        request = visit.request
-        yield self.update(visit, names, other)
+        session.request += 1
+        request = session.request
+        yield self.update(session, names, other)
         try:
             for parts in generator:
-                if visit.request != request: return
-                visit.encoded = parts.pop("encoded", visit.encoded)
-                visit.parts |= parts
-                yield self.update(visit, names, other)
+                if session.request != request: return
+                session.encoded = parts.pop("encoded", session.encoded)
+                session.parts |= parts
+                yield self.update(session, names, other)
         except MimiError as e:
             if path: Path(path).unlink(missing_ok=True)
-            visit.parts["status"] = error_html(e, path)
-            yield self.update(visit, names, other)
+            session.parts["status"] = error_html(e, path)
+            yield self.update(session, names, other)
 
 # %% ../nbs/62_app.ipynb #77777554
 class InputEvents(Updates):
-    "Handlers of what a visitor gives: a recording, a token file, or an example."
-    def open_recording(self, path, model, n, visit):
+    "Handlers of the inputs: a recording, a token file, or an example."
+    def open_recording(self, path, model, n, session):
+        "The recorder is cleared, so that the upload can be deleted."
         cleared = {self.layout.speech: None}
-        if path is None: yield self.update(visit, PARTS, cleared)
+        if path is None: yield self.update(session, PARTS, cleared)
         else:
             steps = open_recording(self.backend, path, Path(path).stem, model, n)
-            yield from self.run(visit, steps, PARTS, path, cleared)
+            yield from self.run(session, steps, PARTS, path, cleared)
 
-    def open_tokens(self, path, model_now, n, visit):
-        "Model and slider follow the model whose tokens came in."
+    def open_tokens(self, path, model, n, session):
+        "Model and slider change to the model that made the tokens."
         steps = open_tokens(self.backend, path, Path(path).stem, n)
-        for update in self.run(visit, steps, PARTS, path):
-            model = visit.encoded.model if visit.encoded else model_now
+        for update in self.run(session, steps, PARTS, path):
+            if session.encoded: model = session.encoded.model
             slider = codebook_slider(self.backend.codecs[model], n)
             yield update | {self.layout.model: model, self.layout.slider: slider}
 
-    def open_example(self, title, visit, model, n):
+    def open_example(self, title, session, model, n):
+        "Encode an example and show the result."
         wav, rate = self.backend.examples[title], self.backend.default.sample_rate
         name = title.rstrip("。") or "vowel"
-        yield from self.run(visit, encode_recording(self.backend, wav, rate, name, model, n))
+        yield from self.run(session, encode_recording(self.backend, wav, rate, name, model, n))
 
 # %% ../nbs/62_app.ipynb #58145398
 class Events(InputEvents):
-    "All handlers: also another number of codebooks, and another model."
-    def change_codebooks(self, visit, model, n):
-        if visit.encoded is not None:
-            steps = self.backend.show(visit.encoded, n, same_original=True)
-            yield from self.run(visit, steps, RECONSTRUCTION_PARTS)
+    "All handlers: those of the inputs, of the slider and of the choice of the model."
+    def change_codebooks(self, session, model, n):
+        "Decode again; before the first recording only the bit rate changes."
+        if session.encoded is not None:
+            steps = self.backend.show(session.encoded, n, same_original=True)
+            yield from self.run(session, steps, RECONSTRUCTION_PARTS)
         else:
-            visit.parts["numbers"] = numbers(self.backend.codecs[model], int(n), {})
-            yield self.update(visit, RECONSTRUCTION_PARTS)
+            session.parts["numbers"] = numbers(self.backend.codecs[model], int(n), {})
+            yield self.update(session, RECONSTRUCTION_PARTS)
 
-    def change_model(self, visit, model, n):
-        "The recording is encoded again by the other model; tokens of a file stay."
-        codec, encoded = self.backend.codecs[model], visit.encoded
+    def change_model(self, session, model, n):
+        "Encode the recording again with the other model; the tokens of a file stay."
+        codec, encoded = self.backend.codecs[model], session.encoded
         n = min(int(n), codec.n_codebooks)
         slider = {self.layout.slider: codebook_slider(codec, n)}
-        visit.parts["numbers"] = numbers(codec, n, {})
-        if encoded is None or encoded.wav is None: yield self.update(visit, PARTS, slider)
+        session.parts["numbers"] = numbers(codec, n, {})
+        if encoded is None or encoded.wav is None: yield self.update(session, PARTS, slider)
         else:
             steps = encode_recording(self.backend, encoded.wav, encoded.rate, encoded.name, model, n)
-            yield from self.run(visit, steps, other=slider)
+            yield from self.run(session, steps, other=slider)
 
 # %% ../nbs/62_app.ipynb #a50f0018
 def connect(layout: Layout, events: Events):
-    "Connect components with handlers. The script of the page gets model and codebooks, for the live mode."
-    model, slider, visit = layout.model, layout.slider, layout.visit
-    results = [visit, *layout.parts.values()]
-    reconstruction = [visit, *(layout.parts[name] for name in RECONSTRUCTION_PARTS)]
+    "Connect components with handlers. `live.js` is told the model and the number of codebooks."
+    model, slider, session = layout.model, layout.slider, layout.session
+    results = [session, *layout.parts.values()]
+    reconstruction = [session, *(layout.parts[name] for name in RECONSTRUCTION_PARTS)]
     status = [layout.parts["status"]]
     private = dict(show_progress="hidden", api_visibility="private")
-    layout.speech.input(events.open_recording, [layout.speech, model, slider, visit], [layout.speech, *results],
+    layout.speech.input(events.open_recording, [layout.speech, model, slider, session], [layout.speech, *results],
                         api_name="hear", show_progress_on=status)
-    layout.tokens_file.upload(events.open_tokens, [layout.tokens_file, model, slider, visit],
+    layout.tokens_file.upload(events.open_tokens, [layout.tokens_file, model, slider, session],
                               [model, slider, *results], api_name="open", show_progress_on=status)
-    slider.input(events.change_codebooks, [visit, model, slider], reconstruction,
+    slider.input(events.change_codebooks, [session, model, slider], reconstruction,
                  api_name="decode", trigger_mode="always_last", show_progress="hidden")
-    model.input(events.change_model, [visit, model, slider], [slider, *results], **private)
+    model.input(events.change_model, [session, model, slider], [slider, *results], **private)
     for title, button in layout.examples.items():
-        button.click(partial(events.open_example, title), [visit, model, slider], results, **private)
-    slider.change(None, slider, None, js="books => { window.mimi.set({ books }) }")
+        button.click(partial(events.open_example, title), [session, model, slider], results, **private)
+    slider.change(None, slider, None, js="codebooks => { window.mimi.set({ codebooks }) }")
     model.change(None, model, None, js="model => { window.mimi.set({ model }) }")
 
 # %% ../nbs/62_app.ipynb #223ba1b1
 def build(backend: AppBackend):
-    "The Gradio page; returns it and its translations."
+    "The Gradio page and its translations."
     import gradio as gr
     translations, text = page_texts()
     with gr.Blocks(title="Chinese-Mimi", analytics_enabled=False) as page:
@@ -467,7 +470,7 @@ def build(backend: AppBackend):
 
 # %% ../nbs/62_app.ipynb #87081fb5
 def _short_name(parts, all_parts):
-    "The last parts of a path that no other path ends with; None where there are none"
+    "The shortest ending of a path that no other path has; None where there is none"
     for k in range(1, len(parts) + 1):
         ending = parts[-k:]
         if sum(other[-k:] == ending for other in all_parts) == 1: return "/".join(ending)
@@ -477,7 +480,7 @@ def load(
     device="auto",
     dtype="float32",
 ) -> dict:
-    "Name -> `Mimi`, for the choice of the model. Names are the last parts of the paths that tell them apart."
+    "Name -> `Mimi`, for the choice of the model. A name is the shortest ending that no other path has."
     parts = {model: [p for p in str(model).split("/") if p] for model in models}
     codecs = {}
     for model, own_parts in parts.items():
@@ -493,7 +496,7 @@ _CONTENT_SECURITY_POLICY = "; ".join((
 )).encode()
 
 class SecurityHeaders:
-    "ASGI middleware: responses tell the browser to load nothing from other servers."
+    "ASGI middleware: headers that make the browser load nothing from other servers."
     HEADERS = [(b"content-security-policy", _CONTENT_SECURITY_POLICY), (b"referrer-policy", b"no-referrer")]
 
     def __init__(self, app): self.app = app
@@ -506,7 +509,7 @@ class SecurityHeaders:
 
 # %% ../nbs/62_app.ipynb #a50f0019
 def remove_older(folder, age: float):
-    "Remove files and empty folders older than `age` seconds: uploads that were cut off or too large."
+    "Remove files and empty folders older than `age` seconds: uploads that were interrupted or too large."
     for path in sorted(Path(folder).rglob("*"), reverse=True):
         try:
             if time.time() - path.stat().st_mtime <= age: continue
@@ -519,9 +522,9 @@ def remove_older(folder, age: float):
 def removing_old_uploads(folder):
     "While the block runs, uploads older than five minutes are removed once a minute."
     ended = threading.Event()
-    def work():
+    def remove_every_minute():
         while not ended.wait(60): remove_older(folder, 300)
-    threading.Thread(target=work, daemon=True).start()
+    threading.Thread(target=remove_every_minute, daemon=True).start()
     try: yield
     finally: ended.set()
 
@@ -529,8 +532,8 @@ def removing_old_uploads(folder):
 def launch(
     page,          # from `build`
     translations,  # from `build`
-    port,          # None is the first free one from 7860 on
-    **options,     # server_name, share and auth, as Gradio's `launch` has them
+    port,          # None for the first free one from 7860 on
+    **options,     # server_name, share and auth of Gradio's `launch`
 ):
     "Start the server; returns its FastAPI application and address. Raises `ConfigError` where the port is taken."
     import gradio as gr
@@ -559,11 +562,11 @@ def require_gradio():
 def serving(
     codecs: dict,      # name -> `Mimi`; the first is the default
     host="127.0.0.1",
-    port=None,         # None is the first free one from 7860 on
+    port=None,         # None for the first free one from 7860 on
     share=False,       # a public address through Gradio's tunnel
     auth=None,         # (user, password)
 ):
-    "Serve the page while the block runs; gives its address. Raises `ConfigError` without gradio or a free port."
+    "Serve the page while the block runs; yields its address. Raises `ConfigError` without gradio or a free port."
     os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
     require_gradio()
     backend = AppBackend(codecs)
@@ -572,7 +575,7 @@ def serving(
         page, translations = build(backend)
         try:
             app, url = launch(page, translations, port, server_name=host, share=share, auth=auth)
-            open_lines(app, codecs)
+            add_live_route(app, codecs)
             with removing_old_uploads(uploads): yield url
         finally:
             page.close(verbose=False)

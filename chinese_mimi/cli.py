@@ -28,7 +28,7 @@ def _print_version(wanted: bool):
     raise typer.Exit()
 
 Version = Annotated[bool, typer.Option("--version", callback=_print_version, is_eager=True,
-                                       help="Print the version and leave.")]
+                                       help="Print the version and exit.")]
 
 @app.callback()
 def _top(version: Version = False):
@@ -40,12 +40,13 @@ def _top(version: Version = False):
 _UsageError = typer.BadParameter.__base__  # of the Click that this version of Typer uses, its own or the installed one
 
 def _usage_line(error):
+    "Typer's message as one line, with the command that explains the usage"
     command = error.ctx.command_path if error.ctx else "chinese-mimi"
     return f"{error.format_message().rstrip('.')}; see {command} --help"
 
 # %% ../nbs/63_cli.ipynb #8eb2b036
 def exit_code_of(call) -> tuple:
-    "(exit code, line for stderr or None) of calling the application. Raises what is not a user's error."
+    "(exit code, line for stderr or None) of a call of the application. Other errors than a user's are raised again."
     try: code = call() or 0
     except _UsageError as e: return 2, _usage_line(e)
     except MimiError as e: return e.exit_code, str(e)
@@ -92,7 +93,7 @@ def check_dtype(name: str):
 
 # %% ../nbs/63_cli.ipynb #688998ad
 def load_codec(model, device, dtype, raw=False, n_codebooks=None):
-    "A `Mimi`. Raises `ConfigError` where it has fewer codebooks than `n_codebooks`."
+    "The `Mimi` of the options `--model`, `--device`, `--dtype`, `--raw`. Raises `ConfigError` for too many codebooks."
     from chinese_mimi.codec import Mimi
     check_dtype(dtype)
     codec = Mimi.from_pretrained(model, averaged=not raw, device=device, dtype=dtype)
@@ -102,7 +103,7 @@ def load_codec(model, device, dtype, raw=False, n_codebooks=None):
 
 # %% ../nbs/63_cli.ipynb #edadba5d
 def _json_ready(value):
-    "What JSON can hold: keys are text, what is not defined is null"
+    "A value that JSON can hold: keys as text, NaN as null, dataclasses as objects, anything else as text"
     if dataclasses.is_dataclass(value): value = dataclasses.asdict(value)
     if isinstance(value, dict): return {str(k): _json_ready(v) for k, v in value.items()}
     if isinstance(value, (list, tuple)): return [_json_ready(v) for v in value]
@@ -126,7 +127,7 @@ def print_skipped(skipped):
     if lines: print(f"{len(lines)} skipped:", *lines, sep="\n", file=sys.stderr)
 
 def print_beside(line, target):
-    "Print a line; on stderr where the data go to standard output, which is the target `-`."
+    "Print a line; on stderr where `target` is `-`, since the data then go to standard output."
     print(line, file=sys.stderr if str(target) == "-" else sys.stdout)
 
 # %% ../nbs/63_cli.ipynb #953401cd
@@ -503,4 +504,4 @@ def serve(
         try:
             print(url, flush=True)
             threading.Event().wait()
-        except KeyboardInterrupt: pass  # the way to end it
+        except KeyboardInterrupt: pass  # ends the server

@@ -56,7 +56,7 @@ def prepare_demo(
     takes: int,       # of each held-out sentence, by different voices
     log,              # called with a line of progress
 ) -> dict:
-    "Synthesise the corpus, list it, extract its features; the folders `train` and `heldout`. Finished parts stay."
+    "Synthesise the corpus, list it, extract its features. The folders `train` and `heldout`. Resumes where it stopped."
     log(f"synthesising {minutes:g} minutes of Mandarin (eSpeak NG)")
     corpus = make_demo_corpus(out/"corpus", minutes=minutes, takes=takes)
     prepare(corpus["train"], out/"manifests")
@@ -69,7 +69,7 @@ def train_demo(
     cfg,   # `TrainConfig`
     log,   # called with a line of progress
 ) -> Path:
-    "Train, or go on where training stopped; the last checkpoint. Raises `MimiError` when interrupted."
+    "Train, or resume training; the last checkpoint. Raises `MimiError` when interrupted."
     log(f"training {cfg.optim.steps} steps; log in {cfg.run_dir/'log.jsonl'}")
     if train(cfg): raise MimiError("demo: interrupted; the same command resumes")
     return RunFolder(cfg).checkpoint(cfg.optim.steps)
@@ -82,14 +82,15 @@ def metric_lines(summary) -> list:
     means = {s["model"]: {k: v["mean"] for k, v in s["metrics"].items()} for s in summary["systems"]}
     lines = []
     for heading, key in DEMO_METRICS.items():
-        trained, untrained = means["trained"][key], means["untrained"][key]
-        if trained is not None: lines.append(f"  {heading:16} trained {trained:7.3f}   untrained {untrained:7.3f}")
+        mean, mean_untrained = means["trained"][key], means["untrained"][key]
+        if None in (mean, mean_untrained): continue
+        lines.append(f"  {heading:16} trained {mean:7.3f}   untrained {mean_untrained:7.3f}")
     ratio = means["trained"]["mel_distance"]/means["untrained"]["mel_distance"]
     return [*lines, f"  the mel distance is {ratio:.2f} of the untrained model's"]
 
 # %% ../nbs/56_demo.ipynb #98361e89
 def demo_summary(summary, usage, checkpoint, out, heldout) -> str:
-    "What the demo prints at its end: metrics, codebook usage, and where report, sound and model are."
+    "The text that the demo ends with: metrics, codebook usage, and the paths of report, sound and model."
     size = summary["models"]["trained"]["codebook_size"]
     rise = " ".join(f"{book['left_out']['increase']:.2f}" for book in summary["codebooks"]["trained"])
     perplexity = " ".join(str(round(book["perplexity"])) for book in usage)
@@ -104,11 +105,11 @@ def demo_summary(summary, usage, checkpoint, out, heldout) -> str:
 
 # %% ../nbs/56_demo.ipynb #018849c6
 def run_demo(
-    out,            # folder for everything; a second run goes on where the first one stopped
+    out,            # folder for all files; a second run resumes the first one
     minutes=20.,    # of training speech
     takes=12,       # of each held-out sentence, by different voices
     overrides=(),   # `key=value` words for the configuration
-    files=24,       # held-out files in the report
+    files=24,       # most held-out files in the report
 ) -> dict:
     "Make a corpus, train on it, reconstruct and evaluate held-out sentences. Returns the report's summary."
     out, start = Path(out), time.time()

@@ -22,7 +22,7 @@ TEXTS = json.loads(asset("listen/texts.json"))  # key: {en, zh}, with {placehold
 LANGUAGES = "en", "zh"
 
 def describe_trial(test: ListeningTest, k: int) -> dict:
-    "What the browser knows of trial k, from 0: number, mode, labels and text, or that the test is done."
+    "The data of trial k, from 0, for the browser: number, mode, labels and text, or that the test is done."
     total = len(test.trials)
     if k == total: return dict(total=total, number=k + 1, done=True)
     text = test.sounds.items[test.trials[k].item][1]
@@ -44,7 +44,7 @@ class Player(anywidget.AnyWidget):
         self._show()
 
     def _show(self):
-        "Send the next trial, or that there is none"
+        "Send the next trial, or that the test is done"
         k = self.test.next(self.listener)
         trial = describe_trial(self.test, k)
         with self.hold_sync():
@@ -52,6 +52,7 @@ class Player(anywidget.AnyWidget):
             self.trial = trial
 
     def _on_message(self, _, message, buffers):
+        "Store a vote and send the next trial"
         if message.get("kind") != "vote" or self.trial["done"]: return
         if message["number"] != self.trial["number"]: return  # sent twice
         self.test.vote(self.listener, message["number"] - 1, message["answer"], message["comment"], message["listens"],
@@ -60,7 +61,7 @@ class Player(anywidget.AnyWidget):
 
 # %% ../nbs/70_listen.ipynb #569e1d16
 class Form(ipywidgets.VBox):
-    "Systems, mode, number of trials and name, in one of two languages; `start` is its button, `message` its last line."
+    "Language, name, systems, mode and number of trials; `start` is the button, `message` the line for errors."
     def __init__(self, systems: list, mode: str, n_trials: int, listener: str, lang: str):
         wide = dict(layout=ipywidgets.Layout(width="34rem", max_width="100%"), style=dict(description_width="6rem"))
         rows = min(8, len(systems))
@@ -91,10 +92,10 @@ class Form(ipywidgets.VBox):
 
 # %% ../nbs/70_listen.ipynb #7330ab81
 class Panel(ipywidgets.VBox):
-    "The form, then the test. `results()` is what the votes of this test say, `plot()` shows it."
+    "The form, then the test. `results()` evaluates the votes of this test, `plot()` draws them. Raises `ConfigError`."
     def __init__(self,
         sounds: Sounds,
-        votes="votes.jsonl",  # where votes are appended
+        votes="votes.jsonl",  # file to which votes are appended
         mode="ab", n_trials=12, seed=0, listener="",
         lang="en",            # or zh
     ):
@@ -119,7 +120,7 @@ class Panel(ipywidgets.VBox):
         form.close()  # the names of the systems leave the browser
 
     def results(self) -> dict:
-        "What all listeners of this test have voted so far, see `listening_test.results`."
+        "`listening_test.results` of all votes in this test so far, of every listener."
         if not self.test: return results([])
         return results([v for v in read_votes(self.votes) if v["session"] == self.test.session])
 

@@ -18,20 +18,19 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from scipy.stats import binomtest
 
 from .core import ConfigError, pick_device
 from .metrics import align, mean_ci
 from .plots import named_bars, preference_bars
-from .codec import Mimi
-from .evaluate import evenly_spaced, list_sources, list_systems, run_systems
-from scipy.stats import binomtest
+from .systems import evenly_spaced, list_sources, list_systems, load_codecs, run_systems
 
 # %% ../nbs/55_listening_test.ipynb #16b125fd
 LUFS = -23.      # loudness of all that is played
 
 def loudness(wav, sr: int) -> float:
-    """Loudness of (T,) in LUFS, minus infinity for silence: BS.1770-4, gated. Below 0.4 s, which has no gating block,
-    the level of the mean square."""
+    """Loudness of (T,) in LUFS: gated, by BS.1770-4; minus infinity for silence. Up to 0.4 s, too short for a gating
+    block, the level of the mean square without the filter."""
     from torchaudio.functional import loudness as gated
     if not len(wav): return -np.inf
     if len(wav) > .4*sr: value = float(gated(wav[None].double(), sr))
@@ -63,7 +62,7 @@ ORIGINAL, ANCHOR = "original", "low anchor"
 
 @dataclass
 class Sounds:
-    "What is compared: items, each in the versions of all systems."
+    "Items to be compared, each in the versions of all systems."
     sr: int      # Hz
     items: list  # of (name, text, {system: (T,)}), `original` among the systems
 
@@ -79,7 +78,7 @@ def _aligned(wav, out, sr):
 
 # %% ../nbs/55_listening_test.ipynb #79c32b69
 def comparable_item(path, name, text, codecs, systems, sr, seconds):
-    "One item of `Sounds`: a file and what each system makes of it, at one loudness"
+    "One item of `Sounds`: a file and the output of each system for it, at one loudness"
     result = run_systems(path, codecs, systems, sr)
     wav = result.wav[0]
     versions = [wav, *(_aligned(wav, output.wav, sr) for output in result.outputs)]
@@ -92,19 +91,17 @@ def gather(
     models: dict,      # label -> whatever `Mimi.from_pretrained` takes, or a `Mimi`
     n_codebooks=None,  # how many to use, or several such numbers; None is all
     opus=(),           # kbps of Opus, such as (6, 12)
-    limit=12,          # files, evenly spaced
-    seconds=8.,        # of each that are played
+    limit=12,          # most files, evenly spaced
+    seconds=8.,        # of each file that are played
     device="cpu",
 ) -> Sounds:
     """Speech through every system, ready to be compared. Raises `ConfigError`, and `AudioError` for a file that cannot
     be read."""
-    device = pick_device(str(device))
-    codecs = {k: m.eval() if isinstance(m, Mimi) else Mimi.from_pretrained(m, device=device) for k, m in models.items()}
+    codecs = load_codecs(models, pick_device(str(device)))
     systems = list_systems(codecs, n_codebooks, opus)
     sr = min([codec.sample_rate for codec in codecs.values()], default=16000)
-    sources = list_sources([source] if isinstance(source, (str, Path)) else list(source))
-    chosen = evenly_spaced(sources, limit)
-    return Sounds(sr, [comparable_item(path, name, text, codecs, systems, sr, seconds) for name, path, text in chosen])
+    files = evenly_spaced(list_sources(source), limit)
+    return Sounds(sr, [comparable_item(path, name, text, codecs, systems, sr, seconds) for name, path, text in files])
 
 # %% ../nbs/55_listening_test.ipynb #4cd24f6e
 MODES = "ab", "abx", "mushra"
@@ -124,7 +121,7 @@ def labels(mode: str, n: int) -> list:
 
 # %% ../nbs/55_listening_test.ipynb #0f03f8b7
 def _mushra_trials(n_items, systems, rng):
-    "Every item once: the open reference, then all systems, the hidden reference and the anchor in a drawn order"
+    "Every item once: the open reference, then all systems, the hidden reference and the anchor in random order"
     hidden = [ORIGINAL, *(s for s in systems if s != ORIGINAL), ANCHOR]
     items = rng.sample(range(n_items), n_items)
     return [Trial(i, (ORIGINAL, *rng.sample(hidden, len(hidden)))) for i in items]
@@ -149,8 +146,8 @@ def draw_trials(
     n_trials=None,  # None: every pair on every item once; mushra every item once
     seed=0,
 ) -> list:
-    """Trials whose order and labels the seed alone decides: pairs take turns, and each system of a pair is on either
-    side equally often."""
+    """Trials in an order and with labels that depend on the seed alone: pairs take turns, and each system of a pair is
+    on either side equally often."""
     rng = random.Random(seed)
     if mode == "mushra": return _mushra_trials(n_items, systems, rng)[:n_trials]
     of_pairs = [_pair_trials(mode, n_items, pair, rng) for pair in combinations(systems, 2)]
@@ -161,7 +158,7 @@ def draw_trials(
 _VOTE_KEYS = {"session", "listener", "mode", "trial", "systems", "answer"}
 
 def read_votes(path) -> list:
-    "All votes in a file, without a torn line; none where there is no file. Raises `ConfigError` for other files."
+    "The votes in a file but for incomplete lines; none where there is no file. Raises `ConfigError` for other files."
     path, votes = Path(path), []
     if not path.exists(): return votes
     if path.is_dir(): raise ConfigError(f"{path}: is a folder; name a file for the votes")
@@ -175,7 +172,7 @@ def read_votes(path) -> list:
 
 # %% ../nbs/55_listening_test.ipynb #b2c4ee0f
 def append_vote(path, row: dict):
-    "Append a line of JSON to the file and synchronize it; a line that a crash left torn is ended first."
+    "Append a line of JSON to the file and synchronize it; a line that a crash left incomplete is ended first."
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     with open(path, "a+b") as f:
@@ -235,7 +232,7 @@ def vote_row(
     listens,     # how often each sound was played
     seconds: float,  # from the first sound to the answer
 ) -> dict:
-    "A line of the file of votes; `listens` stands in it as `heard`."
+    "A line of the file of votes; the key of `listens` is `heard`."
     question = test.trials[trial]
     return dict(
         time=datetime.now().astimezone().isoformat(timespec="seconds"), session=test.session, listener=listener,
@@ -251,7 +248,7 @@ class ListeningTest:
         mode="ab",          # ab, abx or mushra
         systems=None,       # names of those compared, all if None
         n_trials=None,      # see `draw_trials`
-        seed=0,             # of order and labels
+        seed=0,             # of the order and the labels
         votes="votes.jsonl",
     ):
         systems = list(systems or sounds.systems)
@@ -296,12 +293,13 @@ def by_pair(votes: list) -> dict:
 
 # %% ../nbs/55_listening_test.ipynb #24b10d49
 def chosen(vote: dict):
-    "The system that an answer A or B names; None for no difference."
+    "The system that the answer A or B stands for; None for no difference."
     return dict(zip("AB", vote["systems"])).get(vote["answer"])
 
 # %% ../nbs/55_listening_test.ipynb #266f7079
 def preferences(votes: list) -> list:
-    "A row for each pair: counts, and the two-sided p of the preference, without the votes for no difference."
+    """A row for each pair: how often the first, the second and neither was preferred, and the two-sided p-value of the
+    preference, without the votes for no difference."""
     rows = []
     for (a, b), group in by_pair(votes).items():
         choices = [chosen(v) for v in group]
@@ -312,7 +310,7 @@ def preferences(votes: list) -> list:
 
 # %% ../nbs/55_listening_test.ipynb #2a8e518f
 def identifications(votes: list) -> list:
-    "A row for each pair of an ABX test: how many answers were right, and the one-sided p."
+    "A row for each pair of an ABX test: the number of right answers, of all answers, and the one-sided p-value."
     rows = []
     for pair, group in by_pair(votes).items():
         right = sum(chosen(v) == v["systems"][2] for v in group)
@@ -322,7 +320,7 @@ def identifications(votes: list) -> list:
 
 # %% ../nbs/55_listening_test.ipynb #b7a985b3
 def ratings_by_system(votes: list) -> dict:
-    "Of each system of a mushra test its ratings."
+    "System -> its ratings in a mushra test."
     ratings = {}
     for v in votes:
         names = labels("mushra", len(v["systems"]))
@@ -353,12 +351,12 @@ def inattentive(votes: list) -> list:
 def results(
     votes: list,  # of one session, see `read_votes`
 ) -> dict:
-    "Number of votes, listeners, and a row for each pair or system; `careless` names those whom `inattentive` finds."
+    "Number of votes, listeners, a row for each pair or system, and for mushra the `inattentive` listeners."
     if not votes: return dict(mode=None, votes=0, listeners=[], rows=[])
     mode = votes[0]["mode"]
     summarize = dict(ab=preferences, abx=identifications, mushra=ratings)[mode]
     out = dict(mode=mode, votes=len(votes), listeners=sorted({v["listener"] for v in votes}), rows=summarize(votes))
-    return out | dict(careless=inattentive(votes)) if mode == "mushra" else out
+    return out | dict(inattentive=inattentive(votes)) if mode == "mushra" else out
 
 # %% ../nbs/55_listening_test.ipynb #bcc97e7a
 def row_text(mode: str, row: dict) -> str:
@@ -375,7 +373,8 @@ def results_text(r: dict) -> str:
     listeners = len(r["listeners"])
     lines = [f"{r['votes']} votes by {listeners} listener{'s'*(listeners != 1)}"]
     lines += [row_text(r["mode"], row) for row in r["rows"]]
-    if r.get("careless"): lines.append(f"rated the hidden reference under 90 too often: {', '.join(r['careless'])}")
+    if r.get("inattentive"):
+        lines.append(f"rated the hidden reference under 90 too often: {', '.join(r['inattentive'])}")
     return "\n".join(lines)
 
 # %% ../nbs/55_listening_test.ipynb #437bdc78

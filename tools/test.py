@@ -1,14 +1,19 @@
-"""Runs every notebook through nbdev_test's own `test_nb`, two at a time; prints time, skipped parts and failures."""
+"""Runs notebooks through nbdev_test's own `test_nb`, two at a time; prints time, skipped parts and failures.
+
+    python tools/test.py            all notebooks
+    python tools/test.py 10_conv 19 those whose names contain one of the words
+"""
 import os, signal, subprocess, sys, time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-WORKERS, LIMIT = 2, 600  # notebooks at once, one thread each; seconds for one notebook
-running = set()
+WORKERS = 2      # notebooks at once, one thread each
+LIMIT = 600      # seconds for one notebook
+running = set()  # process ids
 
 
-def one(path):
+def test_one(path):
     "Test one notebook in this process and print its `skipped:` lines. True when it passes."
     from nbdev import test
 
@@ -26,7 +31,7 @@ def one(path):
     return test.test_nb(Path(path), basepath=ROOT)[0]
 
 
-def child(path):
+def test_in_process(path):
     "Test one notebook in a process of its own, which may crash; (passed, number of skipped parts)."
     start, reason = time.time(), ""
     p = subprocess.Popen([sys.executable, __file__, path], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
@@ -35,7 +40,8 @@ def child(path):
     try: out, err = p.communicate(timeout=LIMIT)
     except subprocess.TimeoutExpired:
         os.killpg(p.pid, signal.SIGKILL)
-        (out, err), reason = p.communicate(), f"did not end within {LIMIT} s\n"
+        out, err = p.communicate()
+        reason = f"did not end within {LIMIT} s\n"
     running.discard(p.pid)
     skips = [line for line in out.splitlines() if line.startswith("skipped:")]
     verdict = "FAILED" if p.returncode else "ok"
@@ -46,20 +52,21 @@ def child(path):
 
 def main(words):
     "Test the notebooks whose names contain one of `words`, or all; the exit code."
-    start, books = time.time(), sorted((ROOT/"nbs").glob("*.ipynb"))
-    if words: books = [p for p in books if any(w in p.name for w in words)]
+    start, notebooks = time.time(), sorted((ROOT/"nbs").glob("*.ipynb"))
+    if words: notebooks = [p for p in notebooks if any(w in p.name for w in words)]
     pool = ThreadPoolExecutor(WORKERS)
-    try: results = list(pool.map(child, map(str, books)))
+    try: results = list(pool.map(test_in_process, map(str, notebooks)))
     except KeyboardInterrupt:
         pool.shutdown(wait=False, cancel_futures=True)
         for pid in list(running): os.killpg(pid, signal.SIGKILL)
         return 130
     passed, seconds = sum(ok for ok, _ in results), round(time.time() - start)
-    print(f"{len(books)} notebooks in {seconds//60} min {seconds%60} s")
-    print(f"{passed} passed, {len(books) - passed} failed, {sum(n for _, n in results)} skipped")
-    return 0 if books and passed == len(books) else 1
+    print(f"{len(notebooks)} notebooks in {seconds//60} min {seconds%60} s")
+    print(f"{passed} passed, {len(notebooks) - passed} failed, {sum(n for _, n in results)} skipped")
+    return 0 if notebooks and passed == len(notebooks) else 1
 
 
 if __name__ == "__main__":
     args = sys.argv[1:]
-    sys.exit(not one(args[0]) if len(args) == 1 and args[0].endswith(".ipynb") else main(args))
+    if len(args) == 1 and args[0].endswith(".ipynb"): sys.exit(not test_one(args[0]))
+    sys.exit(main(args))

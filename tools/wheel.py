@@ -4,10 +4,11 @@
   python tools/wheel.py --speed   in addition, a streamed frame of the wheel against that of this clone
 
 The required packages are not downloaded again: they are linked one by one from this environment, so that nbdev,
-Jupyter, Gradio and everything else that is installed here is truly absent there. So is a C compiler.
+Jupyter, Gradio and all other packages of this environment are absent there. So is a C compiler.
 """
 import os
 import re
+import statistics
 import subprocess
 import sys
 import sysconfig
@@ -25,15 +26,15 @@ from chinese_mimi.audio import write
 from chinese_mimi.codec import Mimi
 from chinese_mimi.config import preset
 small = preset("demo")
-small.sample_rate, small.seanet.strides = 24000, [8, 6, 5, 4]  # a shape that every transformers of our range can hold
+small.sample_rate, small.seanet.strides = 24000, [8, 6, 5, 4]  # a shape for every version of transformers allowed here
 Mimi(small).save_pretrained("model")
 write("a.wav", torch.randn(1, 16000)*0.1, 16000)
 """
 USE = (
-    "reconstruct a.wav --model model --out heard",
+    "reconstruct a.wav --model model --out reconstructions",
     "encode a.wav a.cmimi --model model",
     "decode a.cmimi b.wav --model model",
-    "convert model peer --to transformers",
+    "convert model converted --to transformers",
     "check model",
 )
 TOKENS = """
@@ -55,22 +56,23 @@ assert torch.equal(codes, codes2), f"{(codes != codes2).sum()} of {codes.numel()
 print(f"{codes.numel()} tokens equal, waveforms within {(wav - wav2).abs().max()/wav.abs().max():.0e} of the peak")
 """
 SPEED = """
-import time, torch
+import statistics, time, torch
 from chinese_mimi.codec import Mimi
 from chinese_mimi.config import preset
 from chinese_mimi.network import random_weights_
 codec = random_weights_(Mimi(preset("mimi-24khz")))
-encode, decode, times = codec.streaming_encoder(compile=True), codec.streaming_decoder(compile=True), []
+encode, decode = codec.streaming_encoder(compile=True), codec.streaming_decoder(compile=True)
+times = []
 for frame in (torch.randn(1, 1, 1920*150)*0.1).split(1920, -1):
     start = time.perf_counter()
     decode(encode(frame))
     times.append(time.perf_counter() - start)
-print(sorted(times[20:])[65]*1000)
+print(1000*statistics.median(times[20:]))
 """
 
 
 def call(*command, **options):
-    "Run a command: what it printed. Ends the script with that where it fails."
+    "Run a command and return its output. Where it fails, the script ends with that output."
     command = [str(c) for c in command]
     run = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, **options)
     if run.returncode: sys.exit(f"{' '.join(command)}: exit code {run.returncode}\n{run.stdout}")
@@ -139,7 +141,7 @@ def build_pure(place):
 
 
 def install(place, wheel):
-    "Install the wheel and link what it requires."
+    "Install the wheel and link its requirements; the number of packages linked."
     call(sys.executable, "-m", "venv", place.venv)
     place.run(place.python, "-m", "pip", "install", "--quiet", "--no-deps", wheel)
     site = Path(sysconfig.get_path("purelib", vars={"base": str(place.venv), "platbase": str(place.venv)}))
@@ -170,7 +172,7 @@ def check_library(place):
 
 
 def check_commands(place):
-    "The commands that need nothing but the required packages."
+    "Run the commands that need nothing but the required packages."
     print(place.run(place.tool, "--version"))
     place.run(place.tool, "--help")
     place.run(place.python, "-c", MAKE)
@@ -178,9 +180,9 @@ def check_commands(place):
 
 
 def compare_speed(place):
-    "A streamed frame, to tokens and back, in the wheel and in the clone, by turns: within 10 %."
+    "Time a streamed frame, to tokens and back, in the wheel and the clone by turns: the wheel may be 10 % slower."
     pairs = [(float(place.run(place.python, "-c", SPEED)), float(place.run_clone("-c", SPEED))) for _ in range(5)]
-    wheel, clone = (sorted(times)[2] for times in zip(*pairs))
+    wheel, clone = (statistics.median(times) for times in zip(*pairs))
     print(f"a streamed frame: wheel {wheel:.2f} ms, clone {clone:.2f} ms, {wheel/clone - 1:+.1%}")
     if wheel > 1.1*clone: sys.exit("the wheel is more than 10 % slower")
 

@@ -25,11 +25,11 @@
 
   const live = window.mimi = {
     model: null,
-    books: null,
+    codebooks: null,
     rates: {},
     set(next) {
       Object.assign(live, next)
-      if (live.socket?.readyState === 1 && next.books) live.socket.send(String(next.books))
+      if (live.socket?.readyState === 1 && next.codebooks) live.socket.send(String(next.codebooks))
     },
   }
 
@@ -38,9 +38,9 @@
   const setMeter = width => { panel().querySelector('.meter i').style.width = width }
 
   const showStatus = values => {
-    panel().classList.add('told')
+    panel().classList.add('filled')
     for (const key in values) {
-      panel().querySelectorAll(`[data-v=${key}]`).forEach(element => { element.textContent = values[key] })
+      panel().querySelectorAll(`[data-value=${key}]`).forEach(element => { element.textContent = values[key] })
     }
   }
 
@@ -62,22 +62,22 @@
 
   const play = (samples, rate) => {
     const time = live.out.currentTime
-    if (live.at < time) {
+    if (live.nextStart < time) {
       if (live.played) {
         live.gaps++
         live.lead = Math.min(.5, live.lead*1.5)
       }
-      live.at = time + live.lead
+      live.nextStart = time + live.lead
     }
-    live.delay = performance.now() + 1000*(live.at - time + (live.out.outputLatency || 0)) - recordedAt()
+    live.delay = performance.now() + 1000*(live.nextStart - time + (live.out.outputLatency || 0)) - recordedAt()
     const sound = live.out.createBuffer(1, samples.length, rate), source = live.out.createBufferSource()
     sound.copyToChannel(Float32Array.from(samples, value => value/32768), 0)
     source.buffer = sound
     source.connect(live.speaker)
-    source.start(live.at)
-    live.at += sound.duration
+    source.start(live.nextStart)
+    live.nextStart += sound.duration
     live.played += samples.length/rate
-    const kbps = live.books*live.rates[live.model].kbps
+    const kbps = live.codebooks*live.rates[live.model].kbps
     const seconds = live.played.toFixed(1), delay = Math.round(live.delay)
     showStatus({ seconds, delay, gaps: live.gaps, sent: kbps.toFixed(2) })
   }
@@ -94,7 +94,7 @@
   }
 
   const openSocket = () => {
-    const query = new URLSearchParams({ model: live.model, rate: live.microphone.sampleRate, books: live.books })
+    const query = new URLSearchParams({ model: live.model, rate: live.microphone.sampleRate, codebooks: live.codebooks })
     const address = new URL(`live?${query}`, location.href.split(/[?#]/)[0]).href.replace(/^http/, 'ws')
     const socket = new WebSocket(address)
     socket.binaryType = 'arraybuffer'
@@ -117,7 +117,7 @@
     }
     const rate = live.rates[live.model].rate
     openAudio(rate)
-    Object.assign(live, { at: 0, played: 0, gaps: 0, lead: .06, sent: [], answered: 0, late: false })
+    Object.assign(live, { nextStart: 0, played: 0, gaps: 0, lead: .06, sent: [], answered: 0, late: false })
     await live.microphone.audioWorklet.addModule(URL.createObjectURL(new Blob([worklet], { type: 'text/javascript' })))
     const node = new AudioWorkletNode(live.microphone, 'mimi-microphone', { numberOfOutputs: 0 })
     const socket = live.socket = openSocket()
@@ -141,7 +141,7 @@
     const models = JSON.parse(button.closest('.live').dataset.models)
     live.rates = models.rates
     live.model ??= models.model
-    live.books ??= models.books
+    live.codebooks ??= models.codebooks
     if (live.stream) stop('idle')
     else start()
   })

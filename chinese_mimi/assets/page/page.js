@@ -45,8 +45,8 @@
   }
 
   document.addEventListener('click', event => {
-    const button = event.target.closest?.('[data-say]')
-    if (button) switchLanguage(button.dataset.say)
+    const button = event.target.closest?.('[data-language]')
+    if (button) switchLanguage(button.dataset.language)
   })
 
   // The map of tokens: the cell under the pointer, or the one that the arrow keys reach, is read out below the map.
@@ -56,14 +56,14 @@
     map.codes ??= JSON.parse(map.dataset.codes)
     const codes = map.codes, frames = codes[0].length
     const f = clamp(frame, frames), k = clamp(codebook, codes.length)
-    map.at = [f, k]
+    map.cell = [f, k]
     const box = map.closest('.tokens')
-    const values = { f: f + 1, s: (f*map.dataset.seconds).toFixed(2), k: k + 1, v: codes[k][f] }
-    box.querySelectorAll('[data-v]').forEach(element => { element.textContent = values[element.dataset.v] })
-    const marker = map.querySelector('.here').style
+    const values = { frame: f + 1, seconds: (f*map.dataset.seconds).toFixed(2), codebook: k + 1, token: codes[k][f] }
+    box.querySelectorAll('[data-value]').forEach(element => { element.textContent = values[element.dataset.value] })
+    const marker = map.querySelector('.cursor').style
     marker.left = `${100*f/frames}%`
     marker.top = `${100*k/codes.length}%`
-    box.classList.add('told')
+    box.classList.add('filled')
   }
 
   const onPointer = event => {
@@ -83,7 +83,7 @@
     const map = event.target.closest?.('.tokens .map'), step = steps[event.key]
     if (!map || !step) return
     event.preventDefault()
-    const [f, k] = map.at ?? [-step[0], -step[1]]
+    const [f, k] = map.cell ?? [-step[0], -step[1]]
     readCell(map, f + step[0], k + step[1])
   })
 })()
