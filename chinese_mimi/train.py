@@ -222,7 +222,7 @@ def log_step(
 def log_skipped(session, ids):
     "Log a skipped step's samples, `ids` on this rank. Raises `MimiError` when it was one too many in a row."
     trainer, run, most = session.trainer, session.run, session.cfg.optim.max_skipped
-    ids = [uid for rank_ids in session.ranks.everyone(ids) for uid in rank_ids]
+    ids = [uid for rank_ids in session.ranks.gather_objects(ids) for uid in rank_ids]
     session.report(f"step {session.step}: skipped, a number was not finite; samples {', '.join(ids)}")
     session.ranks.first(lambda: run.log(session.step, skipped=trainer.skipped, skipped_samples=ids))
 
