@@ -257,7 +257,7 @@ def durations(
     left_out=.3,      # share of the audio that the recommended segment may leave out of a pass
     padding=.1,       # share of what is trained on that may be padding
 ) -> Durations:
-    "Distribution, histogram, and the longest segment of up to 4 s that keeps to both limits; the shortest if none does."
+    "Distribution, histogram, and the longest segment of up to 4 s that keeps to both limits; else the shortest."
     seconds = np.asarray(rows.durations if isinstance(rows, Manifest) else [r["duration"] for r in rows])
     frames = n_frames(seconds, frame_rate)
     shares = {s: _segment_shares(frames, round(s*frame_rate)) for s in SEGMENTS}
