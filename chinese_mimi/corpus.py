@@ -221,7 +221,7 @@ def _part(unit, parts, pool, bar):
 # %% ../nbs/32_corpus.ipynb #d7fd12f4
 def _is_selected(row, listed, min_dnsmos):
     "Whether filelist and DNSMOS score admit a row"
-    if listed and row["id"] not in listed: return False
+    if listed is not None and row["id"] not in listed: return False
     return min_dnsmos is None or ("dnsmos" in row and row["dnsmos"] >= min_dnsmos)
 
 # %% ../nbs/32_corpus.ipynb #e2b0b4f0
@@ -235,7 +235,7 @@ def _selected_rows(summary, parts, listed, scores, min_dnsmos):
     for row in _read_parts(parts):
         rejection = isinstance(row, list)
         uid = row[0] if rejection else row["id"]
-        n_listed += bool(listed) and uid in listed
+        if listed and uid in listed: n_listed += 1
         if rejection:
             summary.rejected.append(tuple(row))
             continue

@@ -87,7 +87,8 @@ def speak(
     utterances,         # `Utterance`s, or texts for the default voice
     sample_rate=16000,  # Hz
 ) -> list:
-    "Each utterance as float32 (T,) in [-1, 1], by eSpeak NG. Raises `ConfigError` where the extra `demo` is missing."
+    """Each utterance as float32 (T,) in [-1, 1], by eSpeak NG. Raises `ConfigError` where the extra `demo` is missing,
+    `MimiError` for an unknown voice."""
     utterances = [u if isinstance(u, Utterance) else Utterance(u) for u in utterances]
     (wavs, rate), = _in_fresh_processes(_synthesize, [utterances], 1)
     return _resampled(wavs, rate, sample_rate)
@@ -143,13 +144,15 @@ def _spoken(plan, workers, sample_rate):
             for row, wav in zip(batch, _resampled(wavs, rate, sample_rate)): yield *row, wav
 
 # %% ../nbs/30_demo_corpus.ipynb #1e569f5e
-def _lay_out(out, book, plan, seconds, seed, sample_rate, workers):
-    "Speak the plan, no more than `seconds` of it, as the slice out/Demo/WenetSpeech4TTS_Demo_0; returns the seconds"
+def _lay_out(out, part, plan, seconds, seed, sample_rate, workers):
+    """Speak the plan, no more than `seconds` of it, as the slice out/Demo/WenetSpeech4TTS_Demo_0; returns the seconds.
+    `part`: 0 for training, 1 for what is held out"""
     import soundfile as sf
-    rng, folder, total, lines = np.random.default_rng(seed), Path("Demo")/"WenetSpeech4TTS_Demo_0", 0., []
+    rng, folder = np.random.default_rng(seed), Path("Demo")/"WenetSpeech4TTS_Demo_0"
     for name in "wavs", "txts": (out/folder/name).mkdir(parents=True)
+    total, lines = 0., []
     for i, turn, u, wav in _spoken(plan, workers, sample_rate):
-        name, length = f"X{book:010d}_{i:08d}_S{turn:05d}", len(wav)/sample_rate
+        name, length = f"X{part:010d}_{i:08d}_S{turn:05d}", len(wav)/sample_rate
         if total + length > seconds: break
         sf.write(out/folder/"wavs"/f"{name}.wav", _recorded(wav, rng), sample_rate, subtype="PCM_16")
         text = f"{name}\t{u.text}\n(0.000,{length:.3f})\n"
@@ -181,12 +184,12 @@ def make_demo_corpus(
     `heldout`. Raises `ConfigError`."""
     out, spec = Path(out), dict(minutes=minutes, seed=seed, sample_rate=sample_rate, takes=takes)
     if not minutes > .5: raise ConfigError(f"minutes: {minutes} is too short for a corpus; take 1 or more")
-    paths, note = dict(train=out/"train", heldout=out/"heldout"), out/"demo_corpus.json"
-    if note.is_file() and json.loads(note.read_text()) == spec: return paths
-    if out.exists() and any(out.iterdir()) and not note.is_file():
+    paths, spec_file = dict(train=out/"train", heldout=out/"heldout"), out/"demo_corpus.json"
+    if spec_file.is_file() and json.loads(spec_file.read_text()) == spec: return paths
+    if out.exists() and any(out.iterdir()) and not spec_file.is_file():
         raise ConfigError(f"{out}: holds something else; choose an empty folder")
     remove_leftovers(out)
     with atomic_dir(out, sync=False) as folder:                   # it can be made again: no waiting for the disk
         _make_parts(folder, minutes, seed, sample_rate, workers, takes)
-        (folder/note.name).write_text(json.dumps(spec))
+        (folder/spec_file.name).write_text(json.dumps(spec))
     return paths

@@ -23,8 +23,7 @@ def _conv(c_in, c_out, kernel, stride=1, dilation=1):
 
 # %% ../nbs/40_discriminators.ipynb #29183308
 class STFTDiscriminator(nn.Module):
-    """One scale: `(B, 1, T)` to logits `(B, 1, frames, bins/8)` and 5 feature maps
-    `(B, filters, frames, bins')`."""
+    "One scale: `(B, 1, T)` to logits `(B, 1, frames, bins/8)` and 5 feature maps `(B, filters, frames, bins/1 ... 8)`."
     def __init__(self,
         n_fft,    # window in samples; the hop is a quarter
         filters,  # channels of every hidden layer

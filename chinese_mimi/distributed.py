@@ -38,8 +38,8 @@ class Collectives:
         dist.all_gather(parts, x)
         return torch.cat(parts)
 
-    def everyone(self, x):
-        "A list of each rank's x, any objects, in the order of the ranks."
+    def gather_objects(self, x):
+        "The x of all ranks, any picklable objects, as a list in the order of the ranks."
         if self.world == 1: return [x]
         out = [None]*self.world
         dist.all_gather_object(out, x)
@@ -54,7 +54,7 @@ class Ranks(Collectives):
         result = error = None
         try: result = do()
         except MimiError as e: error = e
-        codes = self.everyone(error.exit_code if error else 0)
+        codes = self.gather_objects(error.exit_code if error else 0)
         if any(codes): self.exit(error, codes)
         return result
 

@@ -58,7 +58,7 @@ def write_index(
     out,        # folder of the store
     keys,       # `id_key` of each row of the manifest
     summaries,  # the JSON of each shard
-    meta,       # what index.json says besides
+    meta,       # further entries of index.json
 ):
     "Write index.npy and index.json. Raises `MimiError` where no row has features."
     failed = [row for s in summaries for row in s["failed"]]

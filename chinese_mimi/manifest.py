@@ -20,14 +20,14 @@ from .core import ConfigError, MimiError, atomic_write, available_cpus
 
 # %% ../nbs/31_manifest.ipynb #8e986a05
 _FIELDS = dict(id=str, path=str, duration=(int, float), sample_rate=int, recording=str)
+_NOUNS = {str: "text", int: "a whole number", (int, float): "a number"}
 
 def _check_field(row, name):
     "Raise `ConfigError` where a row lacks a field or holds something else"
     if not isinstance(row, dict) or name not in row:
         raise ConfigError(f"has no {name!r}; a manifest is what `chinese-mimi prepare` writes")
     if not isinstance(row[name], _FIELDS[name]) or isinstance(row[name], bool):
-        kind = "text" if _FIELDS[name] is str else "a number"
-        raise ConfigError(f"{name} is {row[name]!r}, not {kind}")
+        raise ConfigError(f"{name} is {row[name]!r}, not {_NOUNS[_FIELDS[name]]}")
 
 # %% ../nbs/31_manifest.ipynb #042eaaf0
 def _parse_row(line):
@@ -110,7 +110,7 @@ def _make_index(path, size):
 
 # %% ../nbs/31_manifest.ipynb #72dd67ba
 def _stamp(stat):
-    "Size, time and version of the format, by which a stale index is recognised"
+    "(3, 1) uint64: size and time of the manifest, version of the format; a stale index has others"
     return np.array([[stat.st_size], [stat.st_mtime_ns], [3]], np.uint64)
 
 def _index_path(path): return path.with_name(f".{path.name}.index.npy")
@@ -154,7 +154,7 @@ class Manifest:
     def __len__(self): return len(self.durations)
 
     def raw(self, first, end):
-        "The bytes of rows `first` to `end`: equal when they are."
+        "The lines of rows `first` to `end` (exclusive) as bytes; equal bytes mean equal rows."
         start, stop = int(self.offsets[first]), int(self.offsets[min(end, len(self))])
         return os.pread(self.file.fileno(), stop - start, start)     # has no position, so forked processes may share it
 
@@ -257,12 +257,13 @@ def durations(
     left_out=.3,      # share of the audio that the recommended segment may leave out of a pass
     padding=.1,       # share of what is trained on that may be padding
 ) -> Durations:
-    "Distribution, histogram, and the longest segment of up to 4 s that keeps to both limits."
+    "Distribution, histogram, and the longest segment of up to 4 s that keeps to both limits; else the shortest."
     seconds = np.asarray(rows.durations if isinstance(rows, Manifest) else [r["duration"] for r in rows])
     frames = n_frames(seconds, frame_rate)
     shares = {s: _segment_shares(frames, round(s*frame_rate)) for s in SEGMENTS}
-    discarded, padded = {s: d for s, (d, _) in shares.items()}, {s: p for s, (_, p) in shares.items()}
-    good = [s for s in SEGMENTS if s <= 4 and discarded[s] <= left_out and padded[s] <= padding]
+    discarded = {s: share for s, (share, _) in shares.items()}
+    padded = {s: share for s, (_, share) in shares.items()}
+    suitable = [s for s in SEGMENTS if s <= 4 and discarded[s] <= left_out and padded[s] <= padding]
     quantiles = {q: float(np.quantile(seconds, q)) for q in (0., .05, .25, .5, .75, .95, 1.)}
     return Durations(len(seconds), float(seconds.sum()/3600), quantiles, _histogram(seconds), discarded, padded,
-                     max(good, default=SEGMENTS[0]))
+                     max(suitable, default=SEGMENTS[0]))

@@ -23,21 +23,21 @@ from .manifest import Manifest, audio_path, n_frames
 from .teacher import SAMPLE_RATE, check_frame_rate, teacher_features
 
 # %% ../nbs/36_segments.ipynb #604aed3d
-_M = 2**64 - 1
+_MASK = 2**64 - 1
 
 def _mix(*numbers) -> int:
     "64 bits that depend on all the numbers (the finaliser of SplitMix64, chained)"
     x = 0
     for n in numbers:
-        x = (x + n + 0x9E3779B97F4A7C15) & _M
-        x = (x ^ x >> 30) * 0xBF58476D1CE4E5B9 & _M
-        x = (x ^ x >> 27) * 0x94D049BB133111EB & _M
+        x = (x + n + 0x9E3779B97F4A7C15) & _MASK
+        x = (x ^ x >> 30) * 0xBF58476D1CE4E5B9 & _MASK
+        x = (x ^ x >> 27) * 0x94D049BB133111EB & _MASK
         x ^= x >> 31
     return x
 
 def shuffled(
-    i: int,  # place, 0 to n - 1
-    n: int,  # how many there are
+    i: int,  # position in the shuffled order, 0 to n - 1
+    n: int,  # elements
     *key,    # integers: another key, another order
 ) -> int:
     "Element `i` of a permutation of `range(n)`, by arithmetic alone."
@@ -71,22 +71,22 @@ class TiledSampler:
         self.segment, self.seed, self.first = int(segment), seed, first
         if self.segment < 1: raise ConfigError(f"data.segment: {segment} frames; it must be 1 or more")
         self.frames = frame_counts(rows, frame_rate)
-        self.ends = np.cumsum(np.maximum(self.frames//self.segment, 1))  # tiles up to and with each row
+        self.ends = np.cumsum(np.maximum(self.frames//self.segment, 1))  # tiles of the rows so far, each row included
 
     @property
     def per_pass(self): return int(self.ends[-1])  # tiles
 
-    def _tile(self, k, turn):
-        "Tile k of a pass before it is shuffled"
+    def _tile(self, k, pass_number):
+        "Tile k of a pass in the order of the manifest"
         row = int(np.searchsorted(self.ends, k, "right"))
         frames, first = int(self.frames[row]), int(self.ends[row - 1]) if row else 0
         if frames < self.segment: return Tile(row, 0, frames)
-        shift = _mix(self.seed, turn, row) % (frames % self.segment + 1)
+        shift = _mix(self.seed, pass_number, row) % (frames % self.segment + 1)
         return Tile(row, shift + (k - first)*self.segment, self.segment)
 
     def __getitem__(self, g) -> Tile:
-        turn, i = divmod(int(g), self.per_pass)
-        return self._tile(shuffled(i, self.per_pass, self.seed, turn), turn)
+        pass_number, i = divmod(int(g), self.per_pass)
+        return self._tile(shuffled(i, self.per_pass, self.seed, pass_number), pass_number)
 
     def spare(self, g, attempt) -> Tile:
         "The tile that replaces number g where its file is broken: any one of that pass."
@@ -182,7 +182,7 @@ class SegmentDataset:
         return wav if rng is None else self.augment(wav, rng)
 
     def get(self, tile, rng=None):
-        """dict of wav (1, T), features (F, D) or None, zeros beyond `samples` and `n_frames`; id.
+        """dict of wav (1, T), features (F, D) or None, both zero beyond `samples` and `n_frames`; id.
 
         `rng` decides how it is augmented. Raises `MimiError` for a broken file."""
         row, wav = self.rows[tile.row], torch.zeros(1, self.segment*self.frame_size)
@@ -198,7 +198,7 @@ class SegmentDataset:
 
 # %% ../nbs/36_segments.ipynb #f978d943
 class _Draws(torch.utils.data.Dataset):
-    "Sample number g, or the spare that takes its place, with the files that were broken on the way"
+    "Sample number g, or the spare that replaces it, with the files that turned out to be broken"
     ATTEMPTS = 20
 
     def __init__(self, dataset, sampler): self.dataset, self.sampler = dataset, sampler
@@ -308,16 +308,16 @@ class Loader:
         rates = self.dataset.sample_rate, self.dataset.frame_rate
         return batch_features(self.teacher, batch["wav"], batch["samples"], *rates, self.dataset.segment)
 
-    def _report(self, turn, broken):
-        if broken and self.report: self.report(turn, broken)
+    def _report(self, pass_number, broken):
+        if broken and self.report: self.report(pass_number, broken)
 
     def __iter__(self):
-        turn, broken_in_pass = 0, {}
+        pass_number, broken_in_pass = 0, {}
         try:
             for batch in read_batches(self.dataset, self.sampler, self.numbers(), self.workers):
-                broken, previous = batch.pop("broken"), turn
-                if "index" in batch: turn = int(batch["index"][0])//self.sampler.per_pass
-                if turn > previous:
+                broken, previous = batch.pop("broken"), pass_number
+                if "index" in batch: pass_number = int(batch["index"][0])//self.sampler.per_pass
+                if pass_number > previous:
                     self._report(previous, broken_in_pass)
                     broken_in_pass = {}
                 broken_in_pass |= broken
@@ -325,7 +325,7 @@ class Loader:
                 self._count(batch)
                 if self.teacher is not None: batch["features"] = self._features(batch)
                 yield batch
-        finally: self._report(turn, broken_in_pass)
+        finally: self._report(pass_number, broken_in_pass)
 
 # %% ../nbs/36_segments.ipynb #6ae44c1a
 def loader(
@@ -338,11 +338,11 @@ def loader(
     world=1,
     workers=0,         # processes that read ahead
     limit=.05,         # share of draws that may fail
-    teacher=None,      # a `Teacher` that is given every batch, in this process, in place of stored features
+    teacher=None,      # a `Teacher` that computes features of every batch in this process; None: stored features
     report=None,       # called with (pass, {id: reason}) when a pass with broken files ends, and when the loader does
 ) -> Loader:
     """Batches of the steps asked for, an iterable of dicts: wav (B, 1, T), features (B, F, D) or None, ids,
-    samples (B,) and n_frames (B,) that are sound, index (B,) the samples' numbers.
+    samples (B,) and n_frames (B,) of each segment that are not padding, index (B,) the samples' numbers.
 
     Raises `ConfigError`; while it is read, `MimiError` when too many files are broken."""
     if batch_size < 1: raise ConfigError(f"data.batch_size: {batch_size} must be 1 or more")

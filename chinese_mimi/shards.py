@@ -68,7 +68,7 @@ def plan_batches(
 # %% ../nbs/34_shards.ipynb #29c7c0c6
 @dataclass(frozen=True)
 class Failure:
-    "Stands where the result of a row would be; `reason` is one line."
+    "Takes the place of a row's result where the row cannot be read; `reason` is one line."
     reason: str
 
 def load_audio(
@@ -149,13 +149,14 @@ def run_shards(
     "Make the shards of this rank that are not done. Returns `job.finish()`, or None while other ranks still work."
     from tqdm import tqdm
     rank, world = rank_and_world()
-    own = job.shards[rank::world]
-    pending = [shard for shard in own if not job.is_done(shard) or job.is_outdated(shard)]
+    shards = job.shards[rank::world]
+    pending = [shard for shard in shards if not job.is_done(shard) or job.is_outdated(shard)]
     batches = plan_batches(pending, job.rows.durations, job.batch_seconds)
-    total, left = sum(map(len, own)), sum(map(len, pending))
-    bar = tqdm(total=total, initial=total - left, unit=" files", disable=None, desc=job.label, position=local_rank())
+    n_rows, n_pending = sum(map(len, shards)), sum(map(len, pending))
+    bar = tqdm(total=n_rows, initial=n_rows - n_pending, unit=" files", disable=None, desc=job.label,
+               position=local_rank())
     with bar:
-        if pending:
+        if pending:  # without work `process` is not called: it may start processes
             for shard, results in collect_shards(batches, job.process(batches), bar.update): job.write(shard, results)
     if all(job.is_done(shard) for shard in job.shards): return job.finish()  # true for the rank that ends last
     return None

@@ -21,7 +21,7 @@ from .trainer import Trainer
 BF16_PEAK = {"H100": 989e12, "H200": 989e12, "A100": 312e12}  # FLOP/s, dense, from NVIDIA's data sheets (SXM)
 
 def wait(device):
-    "Until the device has finished what was queued."
+    "Wait until the device has finished what was queued."
     if device.type == "cuda": torch.cuda.synchronize(device)
 
 def timed(device, f, *args) -> float:
@@ -55,7 +55,7 @@ def peak_memory(device) -> int:
 
 # %% ../nbs/48_step_profile.ipynb #2d275e26
 class _NoModules(nullcontext):
-    "In place of the counter's table by module, whose hooks refuse `torch.autograd.grad` with respect to a leaf"
+    "Replaces the counter's tracking of modules, whose hooks refuse `torch.autograd.grad` with respect to a leaf"
     parents = {"Global"}
 
 def count_flop(f, *args) -> int:
@@ -79,7 +79,7 @@ PARTS = ("codec forward", "mel and wave losses", "discriminators forward", "grad
          "discriminators backward", "codec backward", "optimizers", "codebooks", "averages")
 
 def profile_parts(trainer, batch) -> dict:
-    "Seconds of a step by part, the rest among them."
+    "Seconds of a step by part; `rest` is what belongs to none."
     cuda = trainer.device.type == "cuda"
     activities = [ProfilerActivity.CPU] + [ProfilerActivity.CUDA]*cuda
     with profile(activities=activities, acc_events=True) as p: whole = timed(trainer.device, trainer.train_step, batch)

@@ -27,7 +27,7 @@ class Teacher(Protocol):
     "Something that turns speech at 16 kHz into features at 50 Hz."
     name: str       # the teacher, and which of its layers
     dim: int
-    semantic: bool  # False: a stand-in, and every log and report says so
+    semantic: bool  # False: a stand-in; logs and reports then print `STAND_IN`
     device: str
 
     def frames(self, n_samples: int) -> int:
@@ -36,7 +36,7 @@ class Teacher(Protocol):
     def __call__(self, wav, lengths=None) -> torch.Tensor:
         "(B, T), samples of each item -> (B, F, dim); the first `frames(length)` of an item are its own."
 
-SAMPLE_RATE, FEATURE_RATE = 16000, 50.
+SAMPLE_RATE, FEATURE_RATE = 16000, 50.  # Hz, of what a teacher is given and of what it gives
 STAND_IN = "log-mel features stand in for a semantic teacher: this is not semantic distillation"
 
 # %% ../nbs/33_teacher.ipynb #e446a4fd

@@ -36,16 +36,16 @@ def _parquet():
 def nested_tokens(codes):
     "int16 arrays (K, F) as an Arrow column of lists of lists."
     pa, _ = _parquet()
-    rows = np.cumsum([0] + [c.shape[1] for c in codes for _ in c])
-    utterances = np.cumsum([0] + [len(c) for c in codes])
-    flat = np.concatenate([c.reshape(-1) for c in codes]) if codes else np.zeros(0, np.int16)
-    rows = pa.ListArray.from_arrays(pa.array(rows, pa.int32()), pa.array(flat, pa.int16()))
-    return pa.ListArray.from_arrays(pa.array(utterances, pa.int32()), rows)
+    row_offsets = np.cumsum([0] + [c.shape[1] for c in codes for _ in c])
+    utterance_offsets = np.cumsum([0] + [len(c) for c in codes])
+    tokens = np.concatenate([np.zeros(0, np.int16), *(c.reshape(-1) for c in codes)])
+    rows = pa.ListArray.from_arrays(pa.array(row_offsets, pa.int32()), pa.array(tokens, pa.int16()))
+    return pa.ListArray.from_arrays(pa.array(utterance_offsets, pa.int32()), rows)
 
 def write_shard(
     file,
     rows,         # dicts of `id`, `text` or None, `n_samples`, `tokens` (K, F) int16
-    note: dict,   # the metadata; its `fingerprint` is a column too
+    note: dict,   # stored in the file's metadata; its `fingerprint` is a column too
 ):
     "Write a shard; the file is whole or absent. Raises `MimiError`."
     pa, pq = _parquet()
@@ -62,7 +62,7 @@ def write_shard(
 def read_note(
     file,  # a shard
 ) -> dict:
-    "The metadata of a shard, read from the end of the file alone. Raises `MimiError` unless it is a whole shard."
+    "The note of a shard, read from the end of the file alone. Raises `MimiError` unless it is a whole shard."
     pa, pq = _parquet()
     damaged = MimiError(f"{file}: is no token shard, or damaged; copy or make it again")
     try: return json.loads(pq.read_schema(file).metadata[_METADATA_KEY])

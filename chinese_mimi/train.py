@@ -8,7 +8,7 @@ __all__ = ['COUNTS', 'SAMPLES', 'find_target', 'Data', 'read_stages', 'score_pai
            'log_skipped', 'validate_and_log', 'report_start', 'enter_stage', 'train_stage', 'train', 'main']
 
 # %% ../nbs/46_train.ipynb #ab04d9b3
-import argparse, re, signal, sys, time
+import argparse, math, re, signal, sys, time
 from contextlib import closing
 
 import torch
@@ -103,12 +103,12 @@ def validate(
         wav = read(audio_path(row), codec.sample_rate)
         scores, out = score_counts(codec, wav)
         for n in scores:
-            suffixes = [""]*(n == codec.n_codebooks) + [f"_{n}"]*(n in COUNTS)
             for name, value in scores[n].items():
-                for suffix in suffixes: values.setdefault(f"valid_{name}{suffix}", []).append(value)
+                if n == codec.n_codebooks: values.setdefault(f"valid_{name}", []).append(value)
+                if n in COUNTS: values.setdefault(f"valid_{name}_{n}", []).append(value)
         if each: each(row, wav, out)
     means = {k: torch.tensor(v).nanmean().item() for k, v in values.items()}
-    return {k: v for k, v in means.items() if v == v}
+    return {k: mean for k, mean in means.items() if not math.isnan(mean)}
 
 # %% ../nbs/46_train.ipynb #c73f7f32
 class Interrupt:
@@ -154,7 +154,7 @@ def reporter(ranks: Ranks):
     return report if ranks.rank == 0 else lambda *words: None
 
 class Session:
-    "What the training loop holds: trainer, run folder, ranks, and where messages go."
+    "The objects of the training loop: trainer, run folder, ranks, progress bar, and `report` for messages."
     def __init__(self, cfg: TrainConfig, trainer: Trainer, run: RunFolder, report):
         self.cfg, self.trainer, self.run, self.ranks, self.report = cfg, trainer, run, trainer.ranks, report
         self.speed = Speed(trainer.per_step*cfg.data.segment)
@@ -173,8 +173,8 @@ class Session:
 # %% ../nbs/46_train.ipynb #381e685d
 def average_logs(logs, ranks: Ranks, device):
     "Each number of a step's logs averaged over the ranks, to six digits."
-    place = device if device.type == "cuda" else "cpu"      # not every device has float64
-    numbers = torch.tensor(list(logs.values()), dtype=torch.float64, device=place)
+    if device.type != "cuda": device = torch.device("cpu")  # not every device has float64
+    numbers = torch.tensor(list(logs.values()), dtype=torch.float64, device=device)
     return {name: float(f"{v:.6g}") for name, v in zip(logs, ranks.mean(numbers).tolist())}
 
 def codebook_health(codec) -> dict:
@@ -222,7 +222,7 @@ def log_step(
 def log_skipped(session, ids):
     "Log a skipped step's samples, `ids` on this rank. Raises `MimiError` when it was one too many in a row."
     trainer, run, most = session.trainer, session.run, session.cfg.optim.max_skipped
-    ids = [uid for rank_ids in session.ranks.everyone(ids) for uid in rank_ids]
+    ids = [uid for rank_ids in session.ranks.gather_objects(ids) for uid in rank_ids]
     session.report(f"step {session.step}: skipped, a number was not finite; samples {', '.join(ids)}")
     session.ranks.first(lambda: run.log(session.step, skipped=trainer.skipped, skipped_samples=ids))
 

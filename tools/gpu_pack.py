@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
-"""What tools/gpu takes along, and how long it trains.
+"""Packs what tools/gpu takes along, unpacks it there, and computes how long it trains.
 
     gpu_pack.py speech SHARED TAR BYTES   speech of SHARED/corpus in a tar file of at most so many bytes
     gpu_pack.py shrink MODEL FOLDER       a model folder with its weights in 8 bits
     gpu_pack.py restore FOLDER MODEL      the model folder again
     gpu_pack.py halve CHECKPOINT MODEL    the averaged weights in half precision, to be delivered
-    gpu_pack.py steps RUN SECONDS         after how many steps in all a run ends that goes on for so many seconds
+    gpu_pack.py steps RUN SECONDS         the step that a run reaches if it goes on for so many seconds
 """
 import io
 import json
@@ -35,7 +35,7 @@ def voices(archive, split):
 
 
 def words(shared, split, folder):
-    "The words of audio-cmn joined into utterances, as wav files; the syllables, whose licence is in doubt, stay out"
+    "The words of audio-cmn joined into utterances: wav files. The syllables, whose licence is in doubt, are left out"
     subprocess.run([sys.executable, shared/"tools"/"make_corpus.py", folder, "--split", split], check=True,
                    stdout=subprocess.DEVNULL)
     files = sorted([*folder.glob("Premium/*/wavs/*.wav"), *folder.glob("Standard/*/wavs/*.wav")])
@@ -68,7 +68,7 @@ def playable(data):
 
 
 def fill(tar, folder, items, room):
-    "Append (name, function that gives the bytes) until the room is used up; the bytes taken"
+    "Append (name, function that returns the bytes) until `room` bytes are used up; the bytes taken"
     used = 0
     for name, load in items:
         if used > room: break
@@ -115,7 +115,7 @@ def shrink(model, folder):
 
 
 def restore(folder, model):
-    "What `shrink` made, as a model folder in float32"
+    "The folder that `shrink` made as a model folder in float32"
     from chinese_mimi.config import load_codec_config
     from chinese_mimi.weights import save_native
     from safetensors.torch import load_file
@@ -140,7 +140,7 @@ def halve(checkpoint, model):
 
 
 def steps(run, seconds):
-    "Print the step at which a run ends that goes on for so many seconds at its last speed; nothing without a log"
+    "Print the step that a run reaches if it goes on for so many seconds at its last speed; nothing without a log"
     from chinese_mimi.config import load_config
     log = Path(run, "log.jsonl")
     rows = [json.loads(line) for line in log.read_text().splitlines()] if log.is_file() else []

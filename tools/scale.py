@@ -107,6 +107,7 @@ def compare(sizes, base):
 
 
 def main(n, folder=None):
+    "Compare a manifest of n rows with one of 1,000, in a temporary folder unless one is given"
     torch.set_num_threads(1)
     base = Path(folder or tempfile.mkdtemp())
     compare((1000, int(n)), base)
