@@ -7,7 +7,7 @@ __all__ = ['token_bits', 'packed_bytes', 'pack', 'unpack', 'CmimiHeader', 'Cmimi
            'read_cmimi']
 
 # %% ../nbs/20_bitstream.ipynb #f9b8246d
-import hashlib, struct, zlib
+import hashlib, re, struct, zlib
 from dataclasses import dataclass
 from itertools import accumulate
 
@@ -41,7 +41,7 @@ def pack(
 ) -> bytes:
     """Tokens as bits, frame by frame, highest bit first, filled with zeros to a whole byte.
     Raises `ValueError` for a token outside its codebook."""
-    codes = np.asarray(codes)
+    codes = np.asarray(codes).astype(np.int64)
     _check_tokens(codes, sizes)
     bits = [(row[:, None] >> np.arange(width)[::-1]) & 1 for row, width in zip(codes, token_bits(sizes))]
     return np.packbits(np.concatenate(bits, 1).astype(np.uint8).reshape(-1)).tobytes()
@@ -61,7 +61,14 @@ def unpack(
 
 # %% ../nbs/20_bitstream.ipynb #2f7664ae
 _MAGIC, _VERSION = b"CMIMI\x1a", 1
+_MAX_BOOKS, _MAX_SIZE, _MAX_NUMBER = 255, 1 << 24, (1 << 32) - 1   # one byte counts the codebooks
 
+def _holds(sample_rate, frame_size, sizes) -> bool:
+    "Whether a header can hold these, and a file can be of them"
+    numbers = 1 <= sample_rate <= _MAX_NUMBER and 1 <= frame_size <= _MAX_NUMBER
+    return numbers and 1 <= len(sizes) <= _MAX_BOOKS and all(2 <= size <= _MAX_SIZE for size in sizes)
+
+# %% ../nbs/20_bitstream.ipynb #3af58ec9
 @dataclass
 class CmimiHeader:
     "Rates, codebooks and model of the tokens in a file."
@@ -85,8 +92,14 @@ class CmimiHeader:
     def bit_rate(self): return self.frame_rate * sum(token_bits(self.codebook_sizes))    # tokens only, bits per second
 
     def to_bytes(self) -> bytes:
-        "The header as it is stored."
+        "The header as it is stored. Raises `MimiError` for more than it can hold."
         sizes = self.codebook_sizes
+        if not _holds(self.sample_rate, self.frame_size, sizes):
+            raise MimiError(f"{len(sizes)} codebooks of {max(sizes, default=0)} codes at {self.sample_rate} Hz are not "
+                            f"what a .cmimi file holds: 1 to {_MAX_BOOKS} of 2 to {_MAX_SIZE}; "
+                            "encode with fewer (--codebooks)")
+        if not re.fullmatch("[0-9a-fA-F]{16}", self.fingerprint):
+            raise ValueError(f"fingerprint must be 16 hexadecimal digits, not {self.fingerprint!r}")
         data = _MAGIC + struct.pack("<BBII", _VERSION, len(sizes), self.sample_rate, self.frame_size)
         data += bytes.fromhex(self.fingerprint) + struct.pack(f"<{len(sizes)}I", *sizes)
         return data + struct.pack("<I", zlib.crc32(data))
@@ -114,7 +127,7 @@ class CmimiWriter:
     def close(self, n_samples: int):
         "Write the trailer; the file stays open. Raises `ValueError` for a length that is not that of the frames."
         size = self.header.frame_size
-        if -(-n_samples//size) != self.frames:
+        if n_samples < 0 or -(-n_samples//size) != self.frames:
             raise ValueError(f"{n_samples} samples are not {self.frames} frames of {size}")
         self._put(struct.pack("<HQ", 0, n_samples))
         self._put(self.hash.digest()[:16])
@@ -158,8 +171,7 @@ def _read_header(file) -> CmimiHeader:
     if crc != zlib.crc32(_MAGIC + head + fields): raise file.damaged()
     sample_rate, frame_size, fingerprint = struct.unpack_from("<II8s", fields)
     sizes = struct.unpack_from(f"<{k}I", fields, 16)
-    valid = k and sample_rate and frame_size and all(1 < size <= 1 << 24 for size in sizes)
-    if not valid: raise file.damaged()
+    if not _holds(sample_rate, frame_size, sizes): raise file.damaged()
     return CmimiHeader(sample_rate, frame_size, sizes, fingerprint.hex())
 
 # %% ../nbs/20_bitstream.ipynb #e62374c0
