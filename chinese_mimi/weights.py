@@ -5,15 +5,16 @@
 # %% auto #0
 __all__ = ['fingerprint', 'read_safetensors', 'default_card', 'tuned_card', 'write_native', 'save_native', 'read_config',
            'infer_config', 'to_transformers', 'transformers_runs', 'save_transformers', 'to_kyutai', 'save_kyutai',
-           'shipped', 'locate', 'load_weights', 'convert']
+           'check_keywords', 'locate', 'load_weights', 'convert']
 
 # %% ../nbs/18_weights.ipynb #2b9899de
-import dataclasses, hashlib, json, math, re
+import dataclasses, hashlib, inspect, json, math, re
 from importlib.resources import files
 from pathlib import Path
 import torch
-from .core import ConfigError, MimiError, atomic_dir, atomic_write
+from .core import ConfigError, MimiError, atomic_dir, atomic_write, check_distinct, recover_folder
 from .config import CodecConfig, load_codec_config, preset, to_yaml, _read_yaml
+from .signals import shipped
 from .names import check_size, check_tensors, encoder_strides, from_style, to_style, _few
 
 # %% ../nbs/18_weights.ipynb #478fc4be
@@ -38,17 +39,25 @@ def fingerprint(
 
 # %% ../nbs/18_weights.ipynb #36e6cbda
 def _reason(e):
-    "An exception in a few words"
-    return " ".join(str(e).split())[:120].rstrip(".") or type(e).__name__
+    "An exception in a few whole words"
+    text = " ".join(str(e).split()) or type(e).__name__
+    if len(text) > 120: text = text[:120].rsplit(" ", 1)[0].rstrip(",;:") + " …"
+    return text.rstrip(".")
+
+_WEIGHTS_SUFFIXES = (".safetensors", ".pt", ".pth", ".ckpt", ".bin")
 
 def _damaged(path, e):
-    "The `MimiError` of a file that cannot be read because of `e`"
-    return MimiError(f"{path}: cut short or damaged ({_reason(e)}); fetch or copy it again")
+    "The `MimiError` of a file that cannot be read because of `e`, and may be no weights at all"
+    with open(path, "rb") as f: begins_as_safetensors = f.read(9)[8:] == b"{"
+    if begins_as_safetensors or Path(path).suffix.lower() in _WEIGHTS_SUFFIXES:
+        return MimiError(f"{path}: cut short or damaged ({_reason(e)}); fetch or copy it again")
+    return MimiError(f"{path}: is not a weights file; name a .safetensors or .pt file, a folder with one, or a model")
 
+# %% ../nbs/18_weights.ipynb #c15903ff
 def read_safetensors(
     path,  # a .safetensors file
 ) -> tuple:
-    "(name -> tensor, metadata) of a file. Raises `MimiError` when it is cut short or damaged."
+    "(name -> tensor, metadata) of a file. Raises `MimiError` when it is damaged or something else."
     from safetensors import safe_open
     try:
         with safe_open(str(path), framework="pt") as f:
@@ -534,14 +543,6 @@ def _original_config(path):
     raise MimiError(f"{path}: its config.yaml is neither beside it nor at {logged}; "
                     "copy it there, or name it with config= (convert --config)")
 
-# %% ../nbs/18_weights.ipynb #d4bb5bef
-def shipped() -> dict:
-    "Name -> folder of the models that come with the package."
-    import chinese_mimi
-    assets = Path(chinese_mimi.__file__).parent/"assets"
-    if not assets.is_dir(): return {}
-    return {p.name: p for p in sorted(assets.iterdir()) if (p/"model.safetensors").is_file()}
-
 # %% ../nbs/18_weights.ipynb #0e209e3a
 _FIRST_TENSOR = {"native": "encoder.conv_in.weight", "kyutai": "encoder.model.0.conv.conv.weight",
                  "transformers": "encoder.layers.0.conv.weight"}
@@ -572,6 +573,45 @@ def _read_sharded(index):
     return tensors
 
 # %% ../nbs/18_weights.ipynb #899ce4d6
+# What `snapshot_download` takes beside these is passed on to it.
+_NOT_HUB_OPTIONS = {"repo_id", "repo_type", "allow_patterns", "ignore_patterns", "dry_run"}
+
+def check_keywords(
+    hub: dict,        # keywords that are to be passed on to the hub
+    own: tuple = (),  # the other keywords of the call, to be named in the error
+):
+    "Raise `TypeError` for a keyword that `huggingface_hub.snapshot_download` does not take either."
+    if not hub: return
+    from huggingface_hub import snapshot_download
+    options = [name for name in inspect.signature(snapshot_download).parameters if name not in _NOT_HUB_OPTIONS]
+    for name in hub:
+        if name not in options:
+            raise TypeError(f"unknown keyword {name!r}: there are {', '.join([*own, *options])}")
+
+# %% ../nbs/18_weights.ipynb #be7118c8
+_NO_NETWORK = {"LocalEntryNotFoundError", "TransportError", "ConnectionError"}   # of the hub, httpx, and requests
+
+def _hub_error(name, e, hub):
+    "The `MimiError` of a hub id that was not downloaded because of `e`"
+    from huggingface_hub import constants
+    classes = {c.__name__ for c in type(e).__mro__}
+    here = f"{name}: no such file or folder here"
+    if "GatedRepoError" in classes:
+        return MimiError(f"{name}: the hub gives it to those who accept its terms; do so on its page, "
+                         "and log in (hf auth login)")
+    if "RepositoryNotFoundError" in classes:
+        return MimiError(f"{here}, nor on the hub; check its name, and log in if it is private (hf auth login)")
+    if "RevisionNotFoundError" in classes:
+        return MimiError(f"{name}: has no revision {hub.get('revision')!r} on the hub; see its branches and tags there")
+    if constants.HF_HUB_OFFLINE or hub.get("local_files_only"):
+        return MimiError(f"{here}, nor in the hub's cache; download it without HF_HUB_OFFLINE and local_files_only")
+    cause = f"{type(e.__cause__ or e).__name__}: {_reason(e.__cause__ or e)}"
+    if classes & _NO_NETWORK:
+        return MimiError(f"{here}, and no network to the hub ({cause}); check the connection, the proxy and "
+                         "HF_ENDPOINT, or name a folder")
+    return MimiError(f"{here}, and the hub did not give it ({cause}); try again, or name a folder")
+
+# %% ../nbs/18_weights.ipynb #206dad4e
 _HUB_NAME = re.compile(r"[\w.-]+/[\w.-]+")
 _HUB_CONFIG = ["config.json", "config.yaml", "README.md"]
 _HUB_WEIGHTS = ["config.*", "README.md", "model*.safetensors", "model.safetensors.*", "raw.safetensors"]
@@ -585,9 +625,7 @@ def _from_hub(name, hub):
         if (folder/"config.json").is_file() and not is_native: read_config(folder/"config.json")
         return Path(snapshot_download(name, allow_patterns=_HUB_WEIGHTS, **hub))
     except MimiError: raise
-    except Exception as e:   # no network, no such repository, no permission: the hub has an error class for each
-        raise MimiError(f"{name}: no such file or folder here, and the hub did not give it "
-                        f"({type(e).__name__}: {_reason(e)})") from None
+    except Exception as e: raise _hub_error(name, e, hub) from None
 
 # %% ../nbs/18_weights.ipynb #59db8223
 def _named_checkpoint(path):
@@ -596,12 +634,18 @@ def _named_checkpoint(path):
     folder = path.read_text(encoding="utf-8", errors="replace").strip()
     if re.fullmatch(r"[\w-]+", folder) and path.with_name(folder).is_dir(): return path.with_name(folder)
 
+def _newest_checkpoint(path):
+    "The folder of the newest checkpoint, from `checkpoints/last`, `checkpoints` or the run's folder; None without"
+    named = map(_named_checkpoint, (path, path/"last", path/"checkpoints"/"last"))
+    return next(filter(None, named), None)
+
 def locate(src, hub={}) -> Path:
-    "A path that exists, from a shipped name, a path, a file that names the newest checkpoint, or a hub id."
+    "A path that exists, from a shipped name, a path, a run's folder (its newest checkpoint), or a hub id."
     name, path = str(src), Path(src).expanduser()
     if isinstance(src, str) and name in shipped(): return shipped()[name]
-    checkpoint = _named_checkpoint(path)
+    checkpoint = _newest_checkpoint(path)
     if checkpoint: return checkpoint
+    if not path.exists(): recover_folder(path)
     if path.exists(): return path
     is_file_name = path.suffix in (".pt", ".safetensors") or path.parent.is_dir()
     if _HUB_NAME.fullmatch(name) and not is_file_name: return _from_hub(name, hub)
@@ -677,6 +721,7 @@ def load_weights(
 ) -> tuple:
     """(`CodecConfig`, native name -> tensor, info dict: name, kind, path, averaged, model_card, epoch).
     Raises `MimiError`, one line."""
+    check_keywords(hub)
     path = locate(src, hub)
     is_path = not isinstance(src, str) or Path(src).expanduser().exists()
     name = path.resolve().name if is_path else src
@@ -684,7 +729,7 @@ def load_weights(
     if config is not None and not isinstance(config, CodecConfig): config = read_config(config)
     info = dict(name=name, kind="", path=str(path), averaged=True, model_card="", epoch=None)
     if _is_checkpoint(path): return _load_original(path, averaged, config, info)
-    if path.suffix == ".json": tensors, metadata = _read_sharded(path), {}
+    if path.name.endswith(".index.json"): tensors, metadata = _read_sharded(path), {}
     else: tensors, metadata = read_safetensors(path)
     info["kind"] = _style(tensors, path)
     info["model_card"] = _model_card(path, metadata, info["kind"])
@@ -704,6 +749,8 @@ def convert(
     save = {"native": save_native, "transformers": save_transformers, "kyutai": save_kyutai}.get(to)
     if save is None: raise ConfigError(f"--to {to}: is unknown; native, transformers or kyutai")
     config, tensors, info = load_weights(src, averaged, config)
+    folder = Path(info["path"]).parent
+    for read in info["path"], folder, *(folder/name for name in _SAVED): check_distinct(read, dst)
     source = f"Converted from {info['name']} ({info['kind']})"
     card = f"{info['model_card'].rstrip()}\n\n{source}.\n"
     if not info["model_card"]: card = default_card(config, tensors, source)
