@@ -8,7 +8,7 @@ __all__ = ['LOUDEST', 'CALLS_PER_CHECK', 'Mimi', 'silence_invalid', 'encode', 'd
            'same_tokens', 'assert_same_tokens']
 
 # %% ../nbs/19_codec.ipynb #a75b878b
-import warnings
+import operator, warnings
 from collections import Counter
 from pathlib import Path
 
@@ -17,11 +17,12 @@ from huggingface_hub import ModelHubMixin
 from torch import nn
 from .core import MimiError, pick_device
 from .config import CodecConfig
+from .audio import as_samples, as_tensor
 from .engine import EngineState, layout_of, supported
 from .kernels import KINDS, engine_available, kernels
 from .network import (
     DecoderState, EncoderState, MimiNetwork, decode_step, encode_step, new_decoder_state, new_encoder_state)
-from .weights import fingerprint, load_weights, save_native
+from .weights import check_keywords, fingerprint, load_weights, save_native
 
 # %% ../nbs/19_codec.ipynb #5971ee8a
 class Mimi(MimiNetwork, ModelHubMixin):
@@ -37,16 +38,24 @@ class Mimi(MimiNetwork, ModelHubMixin):
 
 # %% ../nbs/19_codec.ipynb #50469bb7
 def _check_wav(wav):
-    "The waveform. Raises `ValueError` for a shape other than (B, 1, T) with at least one sample."
+    """The waveform in [-1, 1] of a tensor or numpy array (`as_samples`). Raises `TypeError` for what is no signal,
+    `ValueError` for a shape other than (B, 1, T) with at least one sample."""
+    wav = as_samples(wav)
     if wav.ndim != 3 or wav.shape[1] != 1 or not wav.numel():
         raise ValueError(f"wav must be (batch, 1, samples) with at least one sample, not {tuple(wav.shape)}")
     return wav
 
+def _is_count(n, most=None) -> bool:
+    "Whether n is a whole number of at least 1, and at most `most`"
+    try: n = operator.index(n)
+    except TypeError: return False
+    return n >= 1 and (most is None or n <= most)
+
 def _check_count(codec, n):
     "The number of codebooks, all for None. Raises `ValueError` for one that the model does not have."
     n = codec.n_codebooks if n is None else n
-    if not 1 <= n <= codec.n_codebooks: raise ValueError(f"n_codebooks must be 1 to {codec.n_codebooks}, not {n}")
-    return n
+    if _is_count(n, codec.n_codebooks): return n
+    raise ValueError(f"n_codebooks must be 1 to {codec.n_codebooks}, not {n!r}")
 
 def _check_lengths(wav, lengths):
     "The lengths as a tensor (B,) beside wav (B, 1, T). Raises `ValueError` for another number of them."
@@ -56,7 +65,11 @@ def _check_lengths(wav, lengths):
     return lengths
 
 def _check_codes(codec, codes):
-    "The codes as int64, of whatever integer type they are. Raises `ValueError` for codes that do not exist."
+    """The codes (B, K, F) of a tensor or numpy array as int64, of whatever integer type they are. Raises `TypeError`
+    for what is neither, `ValueError` for another shape and for codes that do not exist."""
+    codes = as_tensor(codes, "codes")
+    if codes.ndim != 3 or not 1 <= codes.shape[1] <= codec.n_codebooks:
+        raise ValueError(f"codes must be (batch, 1 to {codec.n_codebooks} codebooks, frames), not {tuple(codes.shape)}")
     if codes.is_floating_point() or codes.is_complex() or codes.dtype == torch.bool:
         raise ValueError(f"codes must be integers, not {codes.dtype}")
     codes, size = codes.long(), codec.config.quantizer.codebook_size
@@ -101,9 +114,10 @@ def _mask_beyond(wav, lengths):
 def encode(self: Mimi, wav, n_codebooks=None, lengths=None, compile=None):
     """Speech to tokens: (B, 1, T) in [-1, 1] -> (B, K, ceil(T / frame_size)) int64.
 
+    wav: a tensor or numpy array; int16, int32 and uint8 samples, as wav files hold them, are scaled to [-1, 1].
     The last frame is filled with zeros. n_codebooks: K, all if None. lengths: (B,) samples of each item, T if None;
     tokens beyond an item's own frames are -1. compile: on a CPU in C (True), in PyTorch (False), or in C where it can
-    be had (None). Samples that are not finite count as silence, with a warning. Raises `ValueError`."""
+    be had (None). Samples that are not finite count as silence, with a warning. Raises `ValueError`, `TypeError`."""
     wav = _check_wav(wav).to(self.device, self.dtype)
     n, size = _check_count(self, n_codebooks), self.frame_size
     if lengths is not None:
@@ -126,12 +140,14 @@ Mimi.encode = encode
 def decode(self: Mimi, codes, compile=None):
     """Tokens to speech: (B, K, F) of any integer type -> (B, 1, F * frame_size), K at most `n_codebooks`.
 
-    A code of -1 adds nothing; where all codes of a frame are -1 there is silence. compile: as for `encode`. Raises
+    codes: a tensor or numpy array; of no frames, or an empty batch, there is no sample. A code of -1 adds nothing; where
+    all codes of a frame are -1 there is silence. compile: as for `encode`. Raises `TypeError`, and
     `ValueError` for codes that do not exist."""
-    if codes.ndim != 3 or not 1 <= codes.shape[1] <= self.n_codebooks:
-        raise ValueError(f"codes must be (batch, 1 to {self.n_codebooks} codebooks, frames), not {tuple(codes.shape)}")
     codes = _check_codes(self, codes).to(self.device)
-    kind = _kind(self, compile) if codes.numel() else None
+    if not codes.numel():
+        shape = len(codes), 1, codes.shape[-1]*self.frame_size
+        return torch.zeros(shape, dtype=self.dtype, device=self.device)
+    kind = _kind(self, compile)
     if kind: wav = layout_of(self, "decode", kind)(codes, EngineState())[:, None]
     else: wav = self.synthesize(self.quantizer.decode(codes))
     absent = (codes < 0).all(1).repeat_interleave(self.frame_size, -1)[:, None]
@@ -153,6 +169,7 @@ CALLS_PER_CHECK = 16   # calls of a stream after which it looks whether the mode
 class _Stream:
     "The base of both directions: a model, a state, and the layout for the engine where it runs."
     def __init__(self, codec, batch_size: int, weights: str, compile):
+        if not _is_count(batch_size): raise ValueError(f"batch_size must be at least 1, not {batch_size!r}")
         if weights not in KINDS: raise ValueError(f"weights must be {', '.join(KINDS)}, not {weights!r}")
         self.codec, self.batch_size, self.options = codec, batch_size, (compile, weights)
         self.reset()
@@ -248,10 +265,10 @@ class StreamingDecoder(_Stream):
 
     @torch.no_grad()
     def __call__(self, codes):
-        codec, shape = self.codec, tuple(codes.shape)
-        if len(shape) != 3 or shape[0] != self.batch_size or not 1 <= shape[1] <= codec.n_codebooks or not shape[2]:
-            raise ValueError(f"codes must be ({self.batch_size}, 1 to {codec.n_codebooks}, frames), not {shape}")
-        codes = _check_codes(codec, codes).to(self.device)
+        codec, codes = self.codec, _check_codes(self.codec, codes).to(self.device)
+        if len(codes) != self.batch_size or not codes.shape[-1]:
+            expected = f"({self.batch_size}, codebooks, at least 1 frame)"
+            raise ValueError(f"codes must be {expected}, not {tuple(codes.shape)}")
         if self.kind: return self.current_layout()(codes, self.state)[:, None]
         self.check_place()
         return decode_step(codec, codes, self.state)
@@ -277,8 +294,10 @@ def from_pretrained(cls, src, averaged=True, device="cpu", dtype=None, config=No
     src: a shipped name, a folder, a .safetensors file, a Chinese-Mimi .pt, or a hub id such as "kyutai/mimi".
     averaged=False: the plain weights of a checkpoint that has both. dtype: of the network; codebooks stay float32.
     config: configuration file of a Chinese-Mimi checkpoint, when it is not where the original leaves it. For a hub id:
-    `revision`, `token`, `cache_dir`, `local_files_only`, `force_download`. Raises `MimiError` with one line naming the
-    file and what is wrong with it."""
+    `revision`, `token`, `cache_dir`, `local_files_only`, `force_download`, and what else the hub's
+    `snapshot_download` takes. Raises `MimiError` with one line naming the file and what is wrong with it, and
+    `TypeError` for an unknown keyword."""
+    check_keywords(hub, ("averaged", "device", "dtype", "config"))
     config, tensors, info = load_weights(src, averaged=averaged, config=config, hub=hub)
     with torch.device("meta"): codec = cls(config)
     codec.load_state_dict(tensors, assign=True)
@@ -330,7 +349,7 @@ def compare_tokens(codec: Mimi, wav, codes) -> dict:
 
     `tokens` compared, `equal` share, `ties` that were decided otherwise, tokens that differ `after_ties` in the same
     frame, and `wrong`: different without a tie."""
-    wav = _check_wav(wav).to(codec.device, codec.dtype)
+    wav, codes = _check_wav(wav).to(codec.device, codec.dtype), _check_codes(codec, codes).to(codec.device)
     latent = codec.latent(nn.functional.pad(wav, (0, -wav.shape[-1] % codec.frame_size)))
     q, s = codec.quantizer, codec.config.quantizer.n_semantic
     counts = _compare_branch(q.semantic, latent, codes[:, :s]) + _compare_branch(q.acoustic, latent, codes[:, s:])
