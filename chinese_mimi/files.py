@@ -9,6 +9,7 @@ __all__ = ['BLOCK_FRAMES', 'PIPE_FRAMES', 'EncodedStream', 'encode_stream', 'dec
 
 # %% ../nbs/23_files.ipynb #87297a55
 import struct, sys
+from collections import Counter
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -16,9 +17,9 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from .core import ConfigError, MimiError, atomic_open
+from .core import ConfigError, MimiError, atomic_open, check_distinct
 from .config import load_config
-from .audio import AudioError, StreamingResampler, find_audio, read, to_mono, write
+from .audio import AudioError, StreamingResampler, as_samples, as_tensor, find_audio, read, to_mono, write
 from .audio import _FORMATS, _LOUDEST, _open
 from .bitstream import CmimiHeader, CmimiReader, CmimiWriter
 
@@ -26,10 +27,10 @@ from .bitstream import CmimiHeader, CmimiReader, CmimiWriter
 BLOCK_FRAMES = 250  # frames given to the codec at a time: 20 s at 12.5 Hz
 
 def _regroup(blocks, size):
-    "Sample blocks (1, n) of any length as blocks of `size` samples; the last one may be shorter"
+    "Sample blocks (1, n) of any length as float blocks of `size` samples; the last one may be shorter"
     pending = torch.zeros(1, 0)
     for block in blocks:
-        pending = torch.cat([pending, block], -1)
+        pending = torch.cat([pending, as_samples(block)], -1)
         full = pending.shape[-1] // size * size
         if full: yield from pending[:, :full].split(size, -1)
         pending = pending[:, full:].clone()
@@ -52,7 +53,7 @@ class EncodedStream:
 # %% ../nbs/23_files.ipynb #47b77d07
 def encode_stream(
     codec,                # a `Mimi`
-    blocks,               # iterable of (1, n) float in [-1, 1] at the codec's sample rate, n >= 0
+    blocks,               # iterable of (1, n) at the codec's sample rate, n >= 0, as `codec.encode` takes samples
     n_codebooks=None,     # all by default
     frames=BLOCK_FRAMES,  # given to the codec at a time
 ) -> EncodedStream:
@@ -69,7 +70,7 @@ def decode_stream(
     "Tokens to samples at constant memory: yields (1, n) float32 on the CPU. The last block is cut at the length."
     decode, pending, done = codec.streaming_decoder(1), None, 0
     for block in blocks:
-        for codes in block.split(frames, -1):
+        for codes in as_tensor(block, "codes").split(frames, -1):
             if not codes.shape[-1]: continue
             if pending is not None:
                 yield pending
@@ -82,10 +83,11 @@ def decode_stream(
 # %% ../nbs/23_files.ipynb #8bf90dab
 def encode_long(
     codec,
-    wav,               # (1, T) float in [-1, 1] at the codec's sample rate, T > 0
+    wav,               # (1, T) at the codec's sample rate, T > 0, as `codec.encode` takes samples
     n_codebooks=None,  # all by default
 ):
     "(K, ceil(T / frame_size)) int64 tokens on the CPU; memory does not grow with T beyond them. Raises `ValueError`."
+    wav = as_samples(wav)
     if wav.ndim != 2 or len(wav) != 1 or not wav.shape[-1]:
         raise ValueError(f"wav must be (1, samples) with at least one sample, not {tuple(wav.shape)}")
     return torch.cat(list(encode_stream(codec, wav.split(BLOCK_FRAMES*codec.frame_size, -1), n_codebooks)), -1)
@@ -111,16 +113,23 @@ def round_trip(
 
 # %% ../nbs/23_files.ipynb #d77fe4f9
 def _targets(sources, root, out):
-    "{target: source}: the same path below `out`, as wav; of two that differ in suffix only the second keeps its own"
-    targets, originals = {}, {s.resolve() for s in sources}
-    for source in sources:
+    """{target: source}: the same path below `out`, as wav. Of files that differ in suffix only, all but a wav file keep
+    theirs: `a.wav` and `a.flac` become `a.wav` and `a.flac.wav`"""
+    stems, targets = Counter(source.with_suffix("") for source in sources), {}
+    for source in sorted(sources, key=lambda s: s.suffix != ".wav"):   # a wav file's name is its own
         name = source.relative_to(root)
         target = out/name.with_suffix(".wav")
-        if target in targets: target = out/f"{name}.wav"
-        if target.resolve() in originals:
-            raise ConfigError(f"{out}: {target.name} would overwrite an original; choose another folder")
+        if stems[source.with_suffix("")] > 1 and name != target.relative_to(out): target = out/f"{name}.wav"
+        while target in targets: target = target.with_name(f"{target.name}.wav")
         targets[target] = source
-    return targets
+    return dict(sorted(targets.items(), key=lambda item: item[1]))
+
+def _check_originals(targets, out):
+    "Raise `ConfigError` where one of the `_targets` is an original, under whatever name"
+    originals = {(s.stat().st_dev, s.stat().st_ino) for s in targets.values()}
+    for target in targets:
+        if target.exists() and (target.stat().st_dev, target.stat().st_ino) in originals:
+            raise ConfigError(f"{out}: {target.name} would overwrite an original; choose another folder")
 
 # %% ../nbs/23_files.ipynb #76da4f61
 def reconstruct(
@@ -136,15 +145,16 @@ def reconstruct(
     root = source if source.is_dir() else source.parent
     written, skipped = [], []
     targets = _targets(find_audio(source), root, out)
+    _check_originals(targets, out)
     for target, path in tqdm(targets.items(), unit="file", disable=None, file=sys.stderr):
         try: wav = read(path, codec.sample_rate)
         except AudioError as e:
-            skipped.append((path, str(e)))
+            skipped.append((path, str(e).removeprefix(f"{path}: ")))
             continue
         write(target, round_trip(codec, wav, n_codebooks)[0], codec.sample_rate)
         written.append(target)
     if written: return written, skipped
-    reason = skipped[0][1]
+    reason = ": ".join(map(str, skipped[0]))
     raise MimiError(reason if source.is_file() else f"{source}: none of its {len(skipped)} files can be read; {reason}")
 
 # %% ../nbs/23_files.ipynb #aa27b8a7
@@ -252,7 +262,8 @@ def encode_file(
     n_codebooks=None,  # all by default
 ) -> str:
     """Speech to tokens at constant memory; returns a line with the length and the real bit rate.
-    Raises `MimiError`; the target is whole or absent."""
+    Raises `MimiError`, also where the target is the source; the target is whole or absent."""
+    check_distinct(source, target)
     n = codebook_count(codec, n_codebooks)
     stream = encode_stream(codec, _audio_blocks(source, codec.sample_rate), n, PIPE_FRAMES)
     with _open_output(target) as f:
@@ -343,7 +354,8 @@ def decode_file(
     codec,
     force=False,
 ) -> str:
-    "A token file to speech; see `decode_blocks`."
+    "A token file to speech; see `decode_blocks`. Raises `MimiError` where the target is the source."
+    check_distinct(source, target)
     with _open_input(source) as f:
         reader = CmimiReader(f, str(source))
         return decode_blocks(reader, reader.header, codec, target, source, force)
