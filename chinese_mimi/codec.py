@@ -8,7 +8,7 @@ __all__ = ['LOUDEST', 'CALLS_PER_CHECK', 'Mimi', 'silence_invalid', 'encode', 'd
            'same_tokens', 'assert_same_tokens']
 
 # %% ../nbs/19_codec.ipynb #a75b878b
-import operator, warnings
+import inspect, operator, warnings
 from collections import Counter
 from pathlib import Path
 
@@ -22,7 +22,7 @@ from .engine import EngineState, layout_of, supported
 from .kernels import KINDS, engine_available, kernels
 from .network import (
     DecoderState, EncoderState, MimiNetwork, decode_step, encode_step, new_decoder_state, new_encoder_state)
-from .weights import check_keywords, fingerprint, load_weights, save_native
+from .weights import check_keywords, fingerprint, hub_options, load_weights, save_native
 
 # %% ../nbs/19_codec.ipynb #5971ee8a
 class Mimi(MimiNetwork, ModelHubMixin):
@@ -140,9 +140,8 @@ Mimi.encode = encode
 def decode(self: Mimi, codes, compile=None):
     """Tokens to speech: (B, K, F) of any integer type -> (B, 1, F * frame_size), K at most `n_codebooks`.
 
-    codes: a tensor or numpy array; of no frames, or an empty batch, there is no sample. A code of -1 adds nothing; where
-    all codes of a frame are -1 there is silence. compile: as for `encode`. Raises `TypeError`, and
-    `ValueError` for codes that do not exist."""
+    codes: a tensor or numpy array; no frames give no samples. A code of -1 adds nothing; where all codes of a frame are
+    -1 there is silence. compile: as for `encode`. Raises `TypeError`, and `ValueError` for codes that do not exist."""
     codes = _check_codes(self, codes).to(self.device)
     if not codes.numel():
         shape = len(codes), 1, codes.shape[-1]*self.frame_size
@@ -297,7 +296,7 @@ def from_pretrained(cls, src, averaged=True, device="cpu", dtype=None, config=No
     `revision`, `token`, `cache_dir`, `local_files_only`, `force_download`, and what else the hub's
     `snapshot_download` takes. Raises `MimiError` with one line naming the file and what is wrong with it, and
     `TypeError` for an unknown keyword."""
-    check_keywords(hub, ("averaged", "device", "dtype", "config"))
+    if hub: check_keywords(hub, ["averaged", "device", "dtype", "config", *hub_options()])
     config, tensors, info = load_weights(src, averaged=averaged, config=config, hub=hub)
     with torch.device("meta"): codec = cls(config)
     codec.load_state_dict(tensors, assign=True)
@@ -318,7 +317,10 @@ def save_pretrained(self: Mimi, folder, *, push_to_hub=False, repo_id=None, **op
     """Write a native folder: config.yaml, model.safetensors and its SHA-256, README.md with the model card.
 
     folder: made, or replaced where it holds a saved model and nothing else. push_to_hub: upload it too, to `repo_id`
-    (the folder's name if None) with the `options` of `push_to_hub`: `private`, `token`, `branch`, ..."""
+    (the folder's name if None) with the `options` of `push_to_hub`: `private`, `token`, `branch`, ... Raises
+    `TypeError` for any other."""
+    known = [name for name in inspect.signature(ModelHubMixin.push_to_hub).parameters if name != "self"]
+    check_keywords(options, ["push_to_hub", *known])
     tensors = {k: v.detach().cpu() for k, v in self.state_dict().items()}
     save_native(folder, self.config, tensors, model_card=self.model_card or None)
     if push_to_hub: return self.push_to_hub(repo_id or Path(folder).name, **options)

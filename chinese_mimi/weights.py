@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['fingerprint', 'read_safetensors', 'default_card', 'tuned_card', 'write_native', 'save_native', 'read_config',
            'infer_config', 'to_transformers', 'transformers_runs', 'save_transformers', 'to_kyutai', 'save_kyutai',
-           'check_keywords', 'locate', 'load_weights', 'convert']
+           'hub_options', 'check_keywords', 'locate', 'load_weights', 'convert']
 
 # %% ../nbs/18_weights.ipynb #2b9899de
 import dataclasses, hashlib, inspect, json, math, re
@@ -46,10 +46,14 @@ def _reason(e):
 
 _WEIGHTS_SUFFIXES = (".safetensors", ".pt", ".pth", ".ckpt", ".bin")
 
+def _is_weights_file(path):
+    "Whether a file that cannot be loaded was meant to be weights: by its suffix, or as it begins like safetensors"
+    if Path(path).suffix.lower() in _WEIGHTS_SUFFIXES: return True
+    with open(path, "rb") as f: return f.read(9)[8:] == b"{"
+
 def _damaged(path, e):
     "The `MimiError` of a file that cannot be read because of `e`, and may be no weights at all"
-    with open(path, "rb") as f: begins_as_safetensors = f.read(9)[8:] == b"{"
-    if begins_as_safetensors or Path(path).suffix.lower() in _WEIGHTS_SUFFIXES:
+    if not Path(path).is_file() or _is_weights_file(path):
         return MimiError(f"{path}: cut short or damaged ({_reason(e)}); fetch or copy it again")
     return MimiError(f"{path}: is not a weights file; name a .safetensors or .pt file, a folder with one, or a model")
 
@@ -576,17 +580,18 @@ def _read_sharded(index):
 # What `snapshot_download` takes beside these is passed on to it.
 _NOT_HUB_OPTIONS = {"repo_id", "repo_type", "allow_patterns", "ignore_patterns", "dry_run"}
 
-def check_keywords(
-    hub: dict,        # keywords that are to be passed on to the hub
-    own: tuple = (),  # the other keywords of the call, to be named in the error
-):
-    "Raise `TypeError` for a keyword that `huggingface_hub.snapshot_download` does not take either."
-    if not hub: return
+def hub_options() -> list:
+    "The keywords of `huggingface_hub.snapshot_download` that a caller may set."
     from huggingface_hub import snapshot_download
-    options = [name for name in inspect.signature(snapshot_download).parameters if name not in _NOT_HUB_OPTIONS]
-    for name in hub:
-        if name not in options:
-            raise TypeError(f"unknown keyword {name!r}: there are {', '.join([*own, *options])}")
+    return [name for name in inspect.signature(snapshot_download).parameters if name not in _NOT_HUB_OPTIONS]
+
+def check_keywords(
+    given,  # names of keywords that are to be passed on
+    known,  # all names that the call takes
+):
+    "Raise `TypeError` for a keyword that nothing takes."
+    for name in given:
+        if name not in known: raise TypeError(f"unknown keyword {name!r}: there are {', '.join(known)}")
 
 # %% ../nbs/18_weights.ipynb #be7118c8
 _NO_NETWORK = {"LocalEntryNotFoundError", "TransportError", "ConnectionError"}   # of the hub, httpx, and requests
@@ -721,7 +726,7 @@ def load_weights(
 ) -> tuple:
     """(`CodecConfig`, native name -> tensor, info dict: name, kind, path, averaged, model_card, epoch).
     Raises `MimiError`, one line."""
-    check_keywords(hub)
+    if hub: check_keywords(hub, hub_options())
     path = locate(src, hub)
     is_path = not isinstance(src, str) or Path(src).expanduser().exists()
     name = path.resolve().name if is_path else src
