@@ -7,7 +7,7 @@ __all__ = ['MimiError', 'ConfigError', 'atomic_open', 'atomic_write', 'check_dis
            'remove_leftovers', 'rank_and_world', 'local_rank', 'local_world_size', 'available_cpus', 'pick_device']
 
 # %% ../nbs/00_core.ipynb #1307384b
-import errno, os, re, shutil, threading
+import errno, hashlib, os, re, shutil, threading
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -37,9 +37,14 @@ def _write_error(path, e):
     remedy = _REMEDIES.get(e.errno, "choose another place")
     return MimiError(f"{path}: cannot be written ({e.strerror or e}); {remedy}")
 
+def _hidden_name(path):
+    "The beginning of the names under which a path is prepared: its own, or the hash of one that leaves no room"
+    name = os.fsencode(path.name)
+    return f".{path.name if len(name) <= 200 else hashlib.sha256(name).hexdigest()}."
+
 def _temporary(path, suffix="tmp"):
     "The name beside a path under which this thread of this process prepares it"
-    return path.with_name(f".{path.name}.{os.getpid()}-{threading.get_native_id()}.{suffix}")
+    return path.with_name(f"{_hidden_name(path)}{os.getpid()}-{threading.get_native_id()}.{suffix}")
 
 def _real_path(path):
     "The path that a rename may replace: links resolved"
@@ -99,7 +104,7 @@ def _sync_files(folder):
 
 def _leftovers(target, suffix):
     "What processes prepared or put aside beside `target`, newest first"
-    pattern = re.compile(rf"\.{re.escape(target.name)}\.\d+-\d+\.{suffix}")
+    pattern = re.compile(rf"{re.escape(_hidden_name(target))}\d+-\d+\.{suffix}")
     try:
         paths = [path for path in target.parent.iterdir() if pattern.fullmatch(path.name)]
         return sorted(paths, key=lambda path: path.lstat().st_mtime, reverse=True)
