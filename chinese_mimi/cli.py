@@ -104,7 +104,7 @@ def load_codec(model, device, dtype, raw=False, n_codebooks=None):
         raise ConfigError(f"--codebooks: {n_codebooks} is more than the {codec.n_codebooks} of {model}")
     return codec
 
-# %% ../nbs/63_cli.ipynb #87d14358
+# %% ../nbs/63_cli.ipynb #f74ca2e5
 def require_packages(extras: str, *modules):
     "Raise `ConfigError` where one of these modules is not installed; `extras` are those that bring all of them."
     missing = [module for module in modules if find_spec(module) is None]
