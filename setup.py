@@ -93,8 +93,8 @@ setup(
     author=cfg["author"],
     author_email=cfg["author_email"],
     url=cfg["git_url"].replace("%(user)s", cfg["user"]).replace("%(repo)s", cfg["repo"]),
-    license="Apache-2.0",
-    license_files=["LICENSE", "NOTICE"],
+    license_expression="Apache-2.0 AND LicenseRef-CC-BY-SA",  # code, and shipped weights
+    license_files=["LICENSE", "LICENSES.md", "NOTICE"],
     long_description=(here/"README.md").read_text(encoding="utf-8"),
     long_description_content_type="text/markdown",
     packages=find_packages(include=["chinese_mimi", "chinese_mimi.*"]),

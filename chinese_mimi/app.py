@@ -9,10 +9,10 @@ __all__ = ['MAX_SECONDS', 'MAX_UPLOAD_MB', 'MAX_QUEUE', 'MAX_SESSIONS', 'SESSION
            'reconstruction_parts', 'AppBackend', 'encode_recording', 'open_recording', 'open_tokens', 'page_texts',
            'codebook_slider', 'add_controls', 'add_inputs', 'add_parts', 'Layout', 'error_html', 'Updates',
            'InputEvents', 'Events', 'connect', 'build', 'load', 'SecurityHeaders', 'remove_older',
-           'removing_old_uploads', 'launch', 'require_gradio', 'serving']
+           'removing_old_uploads', 'check_address', 'launch', 'require_gradio', 'serving']
 
 # %% ../nbs/62_app.ipynb #a50f0003
-import os, signal, tempfile, threading, time
+import errno, os, signal, socket, tempfile, threading, time
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
@@ -528,6 +528,19 @@ def removing_old_uploads(folder):
     try: yield
     finally: ended.set()
 
+# %% ../nbs/62_app.ipynb #6fea2562
+def check_address(host: str, port):
+    "Raise `ConfigError` where the server cannot listen at a host and a port; None is any port."
+    try:
+        family, *_, address = socket.getaddrinfo(host.strip("[]"), port or 0, type=socket.SOCK_STREAM)[0]
+        socket.create_server(address, family=family).close()
+    except PermissionError:
+        raise ConfigError(f"--port {port}: is reserved for the administrator; choose one above 1023, or none") from None
+    except (OSError, UnicodeError) as e:
+        if getattr(e, "errno", None) == errno.EADDRINUSE:
+            raise ConfigError(f"--port {port}: is taken; choose another, or none") from None
+        raise ConfigError(f"--host {host}: is not an address of this machine") from None
+
 # %% ../nbs/62_app.ipynb #13c4101c
 def launch(
     page,          # from `build`
@@ -535,7 +548,7 @@ def launch(
     port,          # None for the first free one from 7860 on
     **options,     # server_name, share and auth of Gradio's `launch`
 ):
-    "Start the server; returns its FastAPI application and address. Raises `ConfigError` where the port is taken."
+    "Start the server; returns its FastAPI application and address. Raises `ConfigError` where no port is free."
     import gradio as gr
     from starlette.middleware import Middleware
     theme = gr.themes.Base(font=["system-ui", "sans-serif"], font_mono=["ui-monospace", "monospace"],
@@ -548,6 +561,7 @@ def launch(
             app_kwargs={"middleware": [Middleware(SecurityHeaders)]}, **options)
     except OSError as e:
         if "empty port" not in str(e): raise
+        if port is None: raise ConfigError("--port: of a hundred ports from 7860 on none is free; name one") from None
         raise ConfigError(f"--port {port}: is taken; choose another, or none") from None
     return app, public_url or url
 
@@ -566,9 +580,10 @@ def serving(
     share=False,       # a public address through Gradio's tunnel
     auth=None,         # (user, password)
 ):
-    "Serve the page while the block runs; yields its address. Raises `ConfigError` without gradio or a free port."
+    "Serve the page while the block runs; yields its address. Raises `ConfigError` without gradio, address or port."
     os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
     require_gradio()
+    check_address(host, port)
     backend = AppBackend(codecs)
     with tempfile.TemporaryDirectory(prefix="chinese-mimi-") as uploads:
         os.environ["GRADIO_TEMP_DIR"] = uploads

@@ -4,12 +4,13 @@
 
 # %% auto #0
 __all__ = ['app', 'Version', 'Model', 'Out', 'Codebooks', 'Raw', 'Device', 'Dtype', 'Json', 'Workers', 'Manifest', 'exit_code_of',
-           'main', 'check_dtype', 'load_codec', 'print_result', 'print_skipped', 'print_beside', 'prepare', 'durations',
-           'extract', 'device_overrides', 'train', 'reconstruct', 'encode', 'decode', 'tokenize', 'evaluate', 'check',
-           'convert', 'demo', 'bench', 'serve']
+           'main', 'check_dtype', 'load_codec', 'require_packages', 'print_result', 'print_skipped', 'print_beside',
+           'prepare', 'durations', 'extract', 'device_overrides', 'train', 'reconstruct', 'encode', 'decode',
+           'tokenize', 'evaluate', 'check', 'convert', 'demo', 'bench', 'serve']
 
 # %% ../nbs/63_cli.ipynb #d7b36b94
 import dataclasses, json, sys
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated
 
@@ -39,16 +40,18 @@ def _top(version: Version = False):
 # %% ../nbs/63_cli.ipynb #8e01b6bd
 _UsageError = typer.BadParameter.__base__  # of the Click that this version of Typer uses, its own or the installed one
 
-def _usage_line(error):
-    "Typer's message as one line, with the command that explains the usage"
-    command = error.ctx.command_path if error.ctx else "chinese-mimi"
+def _usage_line(error, words=()):
+    "Typer's message as one line, with the command that explains the usage; it is among the words of the command line"
+    named = [word for word in words[:1] if word in typer.main.get_command(app).commands]
+    command = error.ctx.command_path if error.ctx else " ".join(["chinese-mimi", *named])
     return f"{error.format_message().rstrip('.')}; see {command} --help"
 
 # %% ../nbs/63_cli.ipynb #8eb2b036
-def exit_code_of(call) -> tuple:
-    "(exit code, line for stderr or None) of a call of the application. Other errors than a user's are raised again."
+def exit_code_of(call, words=()) -> tuple:
+    """(exit code, line for stderr or None) of a call of the application with the words of a command line. Other errors
+    than a user's are raised again."""
     try: code = call() or 0
-    except _UsageError as e: return 2, _usage_line(e)
+    except _UsageError as e: return 2, _usage_line(e, words)
     except MimiError as e: return e.exit_code, str(e)
     except (typer.Abort, KeyboardInterrupt): return 130, "interrupted"
     except BrokenPipeError: return 1, None
@@ -66,7 +69,7 @@ def main(args=None):
     on stderr."""
     words = sys.argv[1:] if args is None else [str(a) for a in args]
     words = words or ["--help"]
-    code, line = exit_code_of(lambda: app(words, prog_name="chinese-mimi", standalone_mode=False))
+    code, line = exit_code_of(lambda: app(words, prog_name="chinese-mimi", standalone_mode=False), words)
     if line: print(f"chinese-mimi: {' '.join(line.split())}", file=sys.stderr)
     sys.exit(code)
 
@@ -83,7 +86,7 @@ Device = Annotated[str, typer.Option(metavar="DEVICE", help=f"{_DEVICE}.")]
 Dtype = Annotated[str, typer.Option(metavar="DTYPE", help="float32, bfloat16, float16 or float64.")]
 Json = Annotated[bool, typer.Option("--json", help="Print the result as one JSON object.")]
 Workers = Annotated[int | None, typer.Option(min=1, metavar="N", help="Processes; one for each core by default.")]
-Manifest = Annotated[Path, typer.Argument(help="A manifest that prepare wrote.")]
+Manifest = Annotated[Path, typer.Argument(metavar="MANIFEST", help="A manifest that prepare wrote.")]
 
 # %% ../nbs/63_cli.ipynb #1ae775de
 def check_dtype(name: str):
@@ -100,6 +103,12 @@ def load_codec(model, device, dtype, raw=False, n_codebooks=None):
     if n_codebooks and n_codebooks > codec.n_codebooks:
         raise ConfigError(f"--codebooks: {n_codebooks} is more than the {codec.n_codebooks} of {model}")
     return codec
+
+# %% ../nbs/63_cli.ipynb #f74ca2e5
+def require_packages(extras: str, *modules):
+    "Raise `ConfigError` where one of these modules is not installed; `extras` are those that bring all of them."
+    missing = [module for module in modules if find_spec(module) is None]
+    if missing: raise ConfigError(f"not installed: {', '.join(missing)}; pip install 'chinese-mimi[{extras}]'")
 
 # %% ../nbs/63_cli.ipynb #edadba5d
 def _json_ready(value):
@@ -180,7 +189,8 @@ def durations(
 def extract(
     manifest: Manifest,
     teacher: Annotated[str, typer.Option(
-        metavar="TEACHER", help="hubert:PATH, or logmel (a stand-in, without semantic distillation).")],
+        metavar="TEACHER", help="hubert:PATH, a folder or a hub id OWNER/NAME; also wavlm:PATH and whisper:PATH; or "
+                                "logmel, a stand-in without semantic distillation.")],
     out: Out,
     device: Device = "auto",
     dtype: Dtype = "float32",
@@ -188,7 +198,8 @@ def extract(
     """Store the teacher's features of every utterance.
 
     \b
-    Example: chinese-mimi extract data/premium/train.jsonl --teacher hubert:chinese-hubert-large --out features"""
+    Example: chinese-mimi extract data/premium/train.jsonl \\
+                 --teacher hubert:TencentGameMate/chinese-hubert-large --out data/premium/features"""
     import torch
     from chinese_mimi.core import pick_device
     from chinese_mimi.teacher import teacher_from_spec
@@ -217,8 +228,11 @@ def train(
     """Train a codec, or resume the run of this name.
 
     \b
-    Example: chinese-mimi train --config configs/mimi.yaml data.train=data/premium/train.jsonl
-    Several GPUs: torchrun --nproc_per_node=8 -m chinese_mimi.train --config configs/mimi.yaml"""
+    Example: chinese-mimi train --config mimi data.train=data/premium/train.jsonl \\
+                 data.valid=data/premium/valid.jsonl teacher.features=data/premium/features
+    Several GPUs: torchrun --nproc_per_node=8 -m chinese_mimi.train --config mimi \\
+                      data.train=data/premium/train.jsonl data.valid=data/premium/valid.jsonl \\
+                      teacher.features=data/premium/features"""
     from chinese_mimi.train import main
     return main(["--config", config, *(overrides or []), *device_overrides(device, dtype)])
 
@@ -332,7 +346,8 @@ def tokenize(
 
     \b
     Example: chinese-mimi tokenize data/premium/train.jsonl --model outputs/mimi/checkpoints/last --out tokens
-    Several GPUs: torchrun --nproc_per_node=8 --no-python chinese-mimi tokenize data/premium/train.jsonl ..."""
+    Several GPUs: torchrun --nproc_per_node=8 --no-python chinese-mimi tokenize data/premium/train.jsonl \\
+                      --model outputs/mimi/checkpoints/last --out tokens"""
     from chinese_mimi.tokenize import tokenize
     codec = load_codec(model, device, dtype, raw, codebooks)
     result = tokenize(manifest, codec, out, codebooks, workers, batch_seconds)
@@ -396,6 +411,7 @@ def check(
     """Compare a model here with transformers' MimiModel.
 
     \b
+    The tokens have to be the same, but for ties that rounding decides, and the waveform within its rounding.
     Example: chinese-mimi check kyutai/mimi"""
     from chinese_mimi.audio import read
     from chinese_mimi.check import check
@@ -421,7 +437,7 @@ def convert(
     Example: chinese-mimi convert outputs/mimi/checkpoints/last mimi-hf --to transformers"""
     from chinese_mimi.weights import convert
     info = convert(source, target, to, averaged=not raw, config=config)
-    print(f"{info['path']} ({info['kind']}) is now {target} ({to})")
+    print(f"written: {target} ({to}), from {info['path']} ({info['kind']})")
 
 # %% ../nbs/63_cli.ipynb #256b0a30
 @app.command()
@@ -434,6 +450,7 @@ def demo(
 
     \b
     Example: chinese-mimi demo --out demo"""
+    require_packages("eval,demo", "matplotlib", "pesq", "pystoi", "parselmouth", "espeakng_loader")
     from chinese_mimi.demo import run_demo
     run_demo(out, overrides=device_overrides(device, dtype))
 
@@ -460,9 +477,14 @@ def bench(
     """Time this codec beside moshi, rustymimi and transformers.
 
     \b
-    Those that are installed are measured in turns, on the same weights and signal.
+    Those that are installed are measured in turns, on the same weights and signal, with 8 codebooks
+    (or all of a model with fewer). Under the times of a number of threads stand
+      faster than the best of the others: how many times as fast the C engine is
+      so in PyTorch:                      the same of this package's network in PyTorch
+      limit:                              the least time that the arithmetic and the memory of this
+                                          machine allow
     Example: chinese-mimi bench --threads 1 --out speed
-    Training step: chinese-mimi bench --train configs/mimi.yaml data.batch_size=2 data.segment=2"""
+    Training step: chinese-mimi bench --train mimi data.batch_size=2 data.segment=2"""
     if train:
         from chinese_mimi.step_profile import main
         return main(["--config", train, *(overrides or []), *device_overrides(device, None)])
@@ -497,6 +519,7 @@ def serve(
     check_dtype(dtype)
     if (user is None) != (password is None):
         raise ConfigError("app: --user and --password (or CHINESE_MIMI_PASSWORD) go together")
+    require_packages("app", "gradio", "websockets", "matplotlib", "pesq", "pystoi", "parselmouth")
     from chinese_mimi.app import load, serving
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     auth = (user, password) if user else None

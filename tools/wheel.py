@@ -15,10 +15,12 @@ import sysconfig
 import tempfile
 from importlib.metadata import PackageNotFoundError, distribution, distributions
 from pathlib import Path
+from zipfile import ZipFile
 
 ROOT = Path(__file__).resolve().parent.parent
 ABSENT = "nbdev", "fastcore", "execnb", "IPython", "jupyterlab", "ipywidgets", "gradio", "matplotlib", "pesq"
 TAG, PURE_TAG = "py3-none-linux_x86_64", "py3-none-any"
+LICENCES, EXPRESSION = ("LICENSE", "LICENSES.md", "NOTICE"), "Apache-2.0 AND LicenseRef-CC-BY-SA"
 NAME = re.compile(r"[\w.-]+")
 MAKE = """
 import torch
@@ -154,6 +156,17 @@ def install(place, wheel):
     return len(needs)
 
 
+def check_licences(wheel):
+    "The wheel holds every licence, and its metadata names that of the code and that of the weights."
+    with ZipFile(wheel) as archive:
+        held = {Path(name).name for name in archive.namelist() if "/licenses/" in name}
+        (metadata,) = (name for name in archive.namelist() if name.endswith(".dist-info/METADATA"))
+        text = archive.read(metadata).decode()
+    if missing := set(LICENCES) - held: sys.exit(f"the wheel lacks {', '.join(sorted(missing))}")
+    if f"License-Expression: {EXPRESSION}" not in text: sys.exit(f"the wheel's licence is not {EXPRESSION}")
+    print(f"licences: {EXPRESSION}; {', '.join(LICENCES)}")
+
+
 def check_import(place, packages):
     "`import chinese_mimi` takes at most 0.2 s."
     timed = "import time; t = time.perf_counter(); import chinese_mimi; print(time.perf_counter() - t)"
@@ -190,7 +203,9 @@ def compare_speed(place):
 def main(arguments):
     with tempfile.TemporaryDirectory() as folder:
         place = Workplace(folder)
-        packages = install(place, build(place))
+        wheel = build(place)
+        check_licences(wheel)
+        packages = install(place, wheel)
         build_pure(place)
         check_import(place, packages)
         check_library(place)
