@@ -194,8 +194,8 @@ def check_manifest(
     checked = np.unique(np.linspace(0, len(rows) - 1, min(most, len(rows))).astype(int))
     missing = [p for p in (audio_path(rows[int(i)]) for i in checked) if not p.is_file()]
     if len(missing) <= allowed*len(checked): return
-    name, which = getattr(rows, "path", "manifest"), "files looked at" if len(checked) < len(rows) else "files"
-    raise MimiError(f"{name}: {len(missing)} of {len(checked)} {which} are not there, first {missing[0]}; "
+    name, which = getattr(rows, "path", "manifest"), " looked at" if len(checked) < len(rows) else ""
+    raise MimiError(f"{name}: {len(missing)} of {plural(len(checked), 'file')}{which} not found, first {missing[0]}; "
                     "run `chinese-mimi prepare` again")
 
 # %% ../nbs/31_manifest.ipynb #78ec8f72
