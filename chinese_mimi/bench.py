@@ -396,7 +396,8 @@ def _run_process(folder, spec, threads):
     program = "import sys; from chinese_mimi.bench import _child; _child(sys.argv[1])"
     p = subprocess.run([sys.executable, "-c", program, str(folder)], env=env, stderr=subprocess.PIPE, text=True)
     if p.returncode:
-        lines = p.stderr.strip().splitlines() or [f"the run with {plural(threads, 'thread')} ended with code {p.returncode}"]
+        ended = f"the run with {plural(threads, 'thread')} ended with code {p.returncode}"
+        lines = p.stderr.strip().splitlines() or [ended]
         raise MimiError(lines[-1].removeprefix("chinese_mimi.core.MimiError: "))
     return json.loads((Path(folder)/"result.json").read_text())
 

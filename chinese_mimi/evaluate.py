@@ -233,8 +233,8 @@ def list_syllables(sources) -> list:
     files = list_sources(sources)
     labelled = [(file, _label(file)) for file in files if _label(file)]
     if not labelled:
-        raise ConfigError(f"--syllables {sources[0]}: none of its {plural(len(files), 'file')} has a syllable of tone 1 to 4 "
-                          "as its text or name, such as ma1")
+        raise ConfigError(f"--syllables {sources[0]}: none of its {plural(len(files), 'file')} has a syllable "
+                          "of tone 1 to 4 as its text or name, such as ma1")
     return labelled
 
 # %% ../nbs/52_evaluate.ipynb #bdb5cc1c

@@ -278,8 +278,8 @@ class TokenJob(ShardJob):
         failed = failed_rows(self.rows, results)
         failed = [(uid, path, reason.removeprefix(f"{path}: ")) for uid, path, reason in failed]
         if not utterances and not any(f.is_file() for f in self.files.values()):
-            first = f"{failed[0][1]}: {failed[0][2]}"
-            raise MimiError(f"{self.rows.path}: none of its first {plural(len(failed), 'file')} can be read; {first}")
+            n, first = plural(len(failed), "file"), f"{failed[0][1]}: {failed[0][2]}"
+            raise MimiError(f"{self.rows.path}: none of its first {n} can be read; {first}")
         write_shard(self.files[shard], utterances, self.notes[shard] | dict(failed=failed))
 
     def finish(self): return summarize_tokens(list(self.files.values()), self.out, self.codec.fingerprint)

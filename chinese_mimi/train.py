@@ -271,8 +271,9 @@ def enter_stage(session, k, data, count) -> dict:
     if cfg.stages:
         first, steps = session.trainer.stage_start, data.cfg.optim.steps
         names["stage"] = cfg.stages[k].name or k + 1
+        utterances = plural(len(data.train), "utterance")
         session.report(f"stage {k + 1} of {count}, {cfg.stages[k].name or data.cfg.data.train}: "
-                       f"steps {first} to {first + steps}, {plural(len(data.train), 'utterance')}, lr {data.cfg.optim.lr:g}")
+                       f"steps {first} to {first + steps}, {utterances}, lr {data.cfg.optim.lr:g}")
     if data.target:
         names["teacher"] = data.cfg.teacher.name if data.target.semantic else f"{data.cfg.teacher.name}: {STAND_IN}"
         session.report(f"teacher: {names['teacher']}")
