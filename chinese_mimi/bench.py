@@ -24,6 +24,7 @@ from .network import random_weights_
 from .kernels import build, kernels, prebuilt
 from .weights import save_kyutai, save_transformers
 from .codec import Mimi, compare_tokens, same_tokens
+from .manifest import plural
 
 # %% ../nbs/53_bench.ipynb #e443ceaa
 def write_files(codec: Mimi, folder) -> dict:
@@ -395,7 +396,8 @@ def _run_process(folder, spec, threads):
     program = "import sys; from chinese_mimi.bench import _child; _child(sys.argv[1])"
     p = subprocess.run([sys.executable, "-c", program, str(folder)], env=env, stderr=subprocess.PIPE, text=True)
     if p.returncode:
-        lines = p.stderr.strip().splitlines() or [f"the run with {threads} threads ended with code {p.returncode}"]
+        ended = f"the run with {plural(threads, 'thread')} ended with code {p.returncode}"
+        lines = p.stderr.strip().splitlines() or [ended]
         raise MimiError(lines[-1].removeprefix("chinese_mimi.core.MimiError: "))
     return json.loads((Path(folder)/"result.json").read_text())
 
@@ -434,7 +436,7 @@ def _limit_cells(run):
 def _run_lines(run):
     "The lines of the table for one number of threads"
     threads, speed = run["threads"], run["speed"]
-    title = f"{threads} thread{'s'*(threads > 1)} ({speed['flops']/1e9:.0f} GFLOP/s, {speed['bandwidth']/1e9:.0f} GB/s)"
+    title = f"{plural(threads, 'thread')} ({speed['flops']/1e9:.0f} GFLOP/s, {speed['bandwidth']/1e9:.0f} GB/s)"
     lines = ["", _line(title, TIME_HEADINGS.values())]
     for row in run["rows"]:
         lines.append(_line(f"  {row['name']} {row['version']}", [_time_cell(row[key], key) for key in TIME_HEADINGS]))
@@ -469,7 +471,7 @@ def bench_plot(result: dict):
     runs, directions = result["runs"], ["encode", "decode"]
     fig, axes = new_axes(len(runs), 2, 2.3, 9., squeeze=False)
     for run, (left, right) in zip(runs, axes):
-        threads = f"{run['threads']} thread{'s'*(run['threads'] > 1)}"
+        threads = plural(run["threads"], "thread")
         grouped_bars(directions, *_panel(run, ("encode", "decode"), "stream"), left,
                      title=f"ms a frame, streaming, {threads}")
         grouped_bars(directions, *_panel(run, ("whole_encode", "whole_decode"), "whole"), right,

@@ -16,7 +16,7 @@ from pathlib import Path
 from .audio import AUDIO_SUFFIXES, AudioError, info, read
 from .core import (ConfigError, MimiError, atomic_dir, atomic_open, atomic_write, available_cpus,
                                remove_leftovers)
-from .manifest import IndexColumns, ignore_interrupt, save_index
+from .manifest import IndexColumns, ignore_interrupt, plural, save_index
 
 # %% ../nbs/32_corpus.ipynb #780250c9
 _TAR = (".tar.gz", ".tgz", ".tar")
@@ -136,7 +136,7 @@ class Summary:
                 + [f"  {n} x {reason}" for reason, n in reasons.most_common(5)])
 
     def __str__(self):
-        lines = [f"{self.out/(side + '.jsonl')}: {n} utterances, {self.seconds[side]/3600:.2f} h"
+        lines = [f"{self.out/(side + '.jsonl')}: {plural(n, 'utterance')}, {self.seconds[side]/3600:.2f} h"
                  for side, n in self.rows.items()]
         if self.left_out: lines.append(f"left out by filelist or DNSMOS: {self.left_out}")
         if self.not_found: lines.append(f"named by the filelist but in no source: {self.not_found}")
@@ -282,19 +282,26 @@ def _write_rejected(summary):
     table = ["id\tpath\treason\n", *("\t".join(r) + "\n" for r in summary.rejected)]
     atomic_write(summary.out/"rejected.tsv", "".join(table))
 
+def _losses(summary):
+    "What became of the files that are in no manifest, for an error"
+    parts = []
+    if summary.left_out: parts.append(f"left out by filelist or DNSMOS: {summary.left_out}")
+    if summary.rejected:
+        _, path, reason = summary.rejected[0]
+        parts.append(f"rejected: {len(summary.rejected)}, see {summary.out/'rejected.tsv'}, first {path}: {reason}")
+    return "; ".join(parts)
+
 def _check_sides(summary, recording):
-    "Raise `MimiError` where a side remains empty"
+    "Where a side remains empty write rejected.tsv and raise `MimiError`; `ConfigError` if a filter leaves no file"
     n_train, n_valid = summary.rows.values()
     if n_train and n_valid: return
+    losses = _losses(summary)
+    if summary.rejected: _write_rejected(summary)
     if n_train or n_valid:
         raise MimiError(f"{recording}: is the only recording; training and validation need one each, "
-                        "so add another file")
-    name, n = summary.out, len(summary.rejected) + summary.left_out
-    if not summary.rejected:
-        raise MimiError(f"{name}: no file is left of {n}, the filelist or DNSMOS score leaves none")
-    _write_rejected(summary)
-    raise MimiError(f"{name}: no file is left of {n}; all rejected, see {name/'rejected.tsv'} "
-                    f"(first: {summary.rejected[0][2]})")
+                        f"so add another file{' (' + losses + ')' if losses else ''}")
+    error = ConfigError if summary.left_out else MimiError
+    raise error(f"{summary.out}: no file is left ({losses or 'the slices hold no audio'})")
 
 # %% ../nbs/32_corpus.ipynb #e45d924e
 def _split(select, out, valid_ratio):

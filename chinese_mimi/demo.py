@@ -18,6 +18,7 @@ from .metrics import codebook_usage
 from .codec import Mimi
 from .files import reconstruct
 from .demo_corpus import make_demo_corpus
+from .manifest import plural
 from .corpus import prepare
 from .teacher import STAND_IN
 from .features import extract
@@ -70,7 +71,7 @@ def train_demo(
     log,   # called with a line of progress
 ) -> Path:
     "Train, or resume training; the last checkpoint. Raises `MimiError` when interrupted."
-    log(f"training {cfg.optim.steps} steps; log in {cfg.run_dir/'log.jsonl'}")
+    log(f"training {plural(cfg.optim.steps, 'step')}; log in {cfg.run_dir/'log.jsonl'}")
     if train(cfg): raise MimiError("demo: interrupted; the same command resumes")
     return RunFolder(cfg).checkpoint(cfg.optim.steps)
 

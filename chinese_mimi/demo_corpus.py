@@ -71,7 +71,7 @@ def _in_fresh_processes(f, batches, workers):
     "Results of `f` for each batch in turn, every batch in a child process of its own"
     try: import espeakng_loader                                    # noqa: F401
     except ImportError:
-        raise ConfigError("espeakng-loader is not installed; pip install 'chinese-mimi[demo]'") from None
+        raise MimiError("espeakng-loader is not installed; pip install 'chinese-mimi[demo]'") from None
     with get_context("fork").Pool(workers, maxtasksperchild=1) as pool: yield from pool.imap(f, batches)
 
 def _resampled(wavs, rate, sample_rate):

@@ -32,8 +32,9 @@ from .tones import ToneReader, syllable, tone_agreement
 from .neural_metrics import Recognizer, SpeakerSimilarity
 from .codec import Mimi
 from .probing import active_frames, information, shared_tokens
+from .manifest import plural
 from .systems import FileResult, add_neural_metrics, as_list, describe, evenly_spaced, list_sources
-from .systems import list_systems, load_codecs, model_notes, run_systems
+from .systems import check_opus, list_systems, load_codecs, model_notes, run_systems
 from .report import number, present, render
 
 # %% ../nbs/52_evaluate.ipynb #36408bd4
@@ -232,8 +233,8 @@ def list_syllables(sources) -> list:
     files = list_sources(sources)
     labelled = [(file, _label(file)) for file in files if _label(file)]
     if not labelled:
-        raise ConfigError(f"--syllables {sources[0]}: none of its {len(files)} files has a syllable of tone 1 to 4 "
-                          "as its text or name, such as ma1")
+        raise ConfigError(f"--syllables {sources[0]}: none of its {plural(len(files), 'file')} has a syllable "
+                          "of tone 1 to 4 as its text or name, such as ma1")
     return labelled
 
 # %% ../nbs/52_evaluate.ipynb #bdb5cc1c
@@ -302,7 +303,8 @@ def measure_syllables(labelled, source: str, job: Job, workers: int, on_cpu: boo
     skipped = [dict(path=str(f.path), reason=r.reason) for (f, _), r in pairs if isinstance(r, Unreadable)]
     measured = [(f, s, r) for (f, s), r in pairs if not isinstance(r, Unreadable)]
     if not measured:
-        raise MimiError(f"--syllables {source}: none of its {len(labelled)} files can be read; {skipped[0]['reason']}")
+        n = plural(len(labelled), "file")
+        raise MimiError(f"--syllables {source}: none of its {n} can be read; {skipped[0]['reason']}")
     files, labels, results = zip(*measured)
     tones = dict(source=source, reader=ToneReader.shipped().about, systems=_tones_summary(job.systems, labels, results))
     summary = dict(tones=tones, seen=_codes_summary(job.codecs, labels, results))
@@ -400,7 +402,8 @@ def measure_all_speech(files: list, source: str, job: Job, workers: int, on_cpu:
     results = measure_files(files, job, measure_speech, min(workers, len(files)), on_cpu, ablated)
     with closing(results): scores = _collect(files, _progress(results, len(files), "evaluate"), job.codecs)
     if not scores.rows:
-        raise MimiError(f"{source}: none of its {len(files)} files can be read; {scores.skipped[0]['reason']}")
+        n = plural(len(files), "file")
+        raise MimiError(f"{source}: none of its {n} can be read; {scores.skipped[0]['reason']}")
     return scores
 
 # %% ../nbs/52_evaluate.ipynb #c7cdcd45
@@ -443,6 +446,13 @@ def _write_results(out, summary, scores, syllables, files, job):
     atomic_write(out/"report.html", report)
 
 # %% ../nbs/52_evaluate.ipynb #937c6e15
+def _check_numbers(opus, limit, workers):
+    "Raise `ConfigError` for numbers that no evaluation can have"
+    check_opus(opus)
+    for name, n in dict(limit=limit, workers=workers).items():
+        if n is not None and n < 1: raise ConfigError(f"--{name}: {n} is asked for; it must be 1 or more")
+
+# %% ../nbs/52_evaluate.ipynb #8f085b9c
 def evaluate(
     source,            # a folder of audio, a file, or a manifest; or several of them
     models: dict,      # label -> whatever `Mimi.from_pretrained` takes, or a `Mimi`; the first is the report's subject
@@ -460,6 +470,7 @@ def evaluate(
 ) -> dict:
     """Measure models on speech; write table, summary and report; return the summary. Raises `ConfigError`, and
     `MimiError` where no file can be read."""
+    _check_numbers(opus, limit, workers)
     sources, syllables, out = as_list(source), as_list(syllables), Path(out)
     files = evenly_spaced(list_sources(sources), limit)
     labelled = list_syllables(syllables) if syllables else []

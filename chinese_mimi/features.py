@@ -126,7 +126,7 @@ def check_unique(rows, manifest):
     unique = len(np.unique(rows.keys))
     if unique == len(rows): return
     remedy = "features are found by id, so give each utterance its own"
-    raise ConfigError(f"{manifest}: {len(rows) - unique} ids occur twice; {remedy}")
+    raise ConfigError(f"{manifest}: ids that occur twice: {len(rows) - unique}; {remedy}")
 
 def extract(
     manifest,          # train.jsonl

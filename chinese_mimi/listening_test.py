@@ -23,7 +23,8 @@ from scipy.stats import binomtest
 from .core import ConfigError, pick_device
 from .metrics import align, mean_ci
 from .plots import named_bars, preference_bars
-from .systems import evenly_spaced, list_sources, list_systems, load_codecs, run_systems
+from .manifest import plural
+from .systems import check_opus, evenly_spaced, list_sources, list_systems, load_codecs, run_systems
 
 # %% ../nbs/55_listening_test.ipynb #16b125fd
 LUFS = -23.      # loudness of all that is played
@@ -97,6 +98,7 @@ def gather(
 ) -> Sounds:
     """Speech through every system, ready to be compared. Raises `ConfigError`, and `AudioError` for a file that cannot
     be read."""
+    check_opus(opus)
     codecs = load_codecs(models, pick_device(str(device)))
     systems = list_systems(codecs, n_codebooks, opus)
     sr = min([codec.sample_rate for codec in codecs.values()], default=16000)
@@ -370,8 +372,7 @@ def row_text(mode: str, row: dict) -> str:
 # %% ../nbs/55_listening_test.ipynb #5b3bafc3
 def results_text(r: dict) -> str:
     "The results as a plain table."
-    listeners = len(r["listeners"])
-    lines = [f"{r['votes']} votes by {listeners} listener{'s'*(listeners != 1)}"]
+    lines = [f"{plural(r['votes'], 'vote')} by {plural(len(r['listeners']), 'listener')}"]
     lines += [row_text(r["mode"], row) for row in r["rows"]]
     if r.get("inattentive"):
         lines.append(f"rated the hidden reference under 90 too often: {', '.join(r['inattentive'])}")

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['SEGMENTS', 'id_key', 'IndexColumns', 'ignore_interrupt', 'save_index', 'Manifest', 'read_manifest', 'audio_path',
-           'n_frames', 'check_manifest', 'Durations', 'durations']
+           'n_frames', 'plural', 'check_manifest', 'Durations', 'durations']
 
 # %% ../nbs/31_manifest.ipynb #54b457f4
 import hashlib, io, json, os, signal
@@ -179,6 +179,11 @@ def n_frames(duration, frame_rate=12.5):
     "Frames of `duration` seconds, the last one padded; also for arrays. Durations have six decimals, hence the margin."
     return np.ceil(np.asarray(duration)*frame_rate - 5e-5).astype(np.int64)[()]
 
+# %% ../nbs/31_manifest.ipynb #37b64192
+def plural(n: int, noun: str) -> str:
+    "A count with its noun: `1 file`, `2 files`."
+    return f"{n} {noun}{'s'*(n != 1)}"
+
 # %% ../nbs/31_manifest.ipynb #59b20d49
 def check_manifest(
     rows,
@@ -189,8 +194,8 @@ def check_manifest(
     checked = np.unique(np.linspace(0, len(rows) - 1, min(most, len(rows))).astype(int))
     missing = [p for p in (audio_path(rows[int(i)]) for i in checked) if not p.is_file()]
     if len(missing) <= allowed*len(checked): return
-    name, which = getattr(rows, "path", "manifest"), "files looked at" if len(checked) < len(rows) else "files"
-    raise MimiError(f"{name}: {len(missing)} of {len(checked)} {which} are not there, first {missing[0]}; "
+    name, which = getattr(rows, "path", "manifest"), " looked at" if len(checked) < len(rows) else ""
+    raise MimiError(f"{name}: {len(missing)} of {plural(len(checked), 'file')}{which} not found, first {missing[0]}; "
                     "run `chinese-mimi prepare` again")
 
 # %% ../nbs/31_manifest.ipynb #78ec8f72
@@ -210,7 +215,7 @@ class Durations:
         quantiles = "  ".join(f"{q:.0%}: {s:.2f} s" for q, s in self.quantiles.items())
         bars = [f"{a:6.1f} - {b:5.1f} s {n:9d} {'#'*ceil(40*n/most)}" for a, b, n in self.histogram]
         segments = [self._segment_line(s) for s in self.discarded]
-        head = [f"{self.rows} utterances, {self.hours:.2f} h", quantiles, ""]
+        head = [f"{plural(self.rows, 'utterance')}, {self.hours:.2f} h", quantiles, ""]
         return "\n".join([*head, *bars, "", "segment   left out in a pass   padding", *segments])
 
     def _segment_line(self, s):
@@ -225,7 +230,7 @@ def _plot_durations(self):
     fig, (left, right) = new_axes(1, 2, 2.6, width=9, width_ratios=[1.6, 1])
     edges = [a for a, *_ in self.histogram] + [self.histogram[-1][1]]
     duration_histogram([n for *_, n in self.histogram], edges, s, left)
-    left.set_title(f"{self.rows} utterances, {self.hours:.2f} h; recommended segment: {s:g} s")
+    left.set_title(f"{plural(self.rows, 'utterance')}, {self.hours:.2f} h; recommended segment: {s:g} s")
     percentage_lines(list(self.discarded), shares, s, right, "segment (s)", "% of a pass")
     right.set_title(f"at {s:g} s {self.discarded[s]:.1%} left out, {self.padded[s]:.1%} padding")
     return fig

@@ -24,6 +24,7 @@ from .plots import (
     COLORS, LINES, bars_with_intervals, codebook_usage_plot, compare_f0, confusion_matrix,
     curves_with_intervals, new_axes, player, png_data_uri, spectrogram_over_f0, token_heatmap)
 from .probing import information_plot, shared_tokens_plot
+from .manifest import plural
 
 # %% ../nbs/51_report.ipynb #dc1410bf
 def asset(name: str) -> str:
@@ -301,8 +302,9 @@ def tones_data(summary: dict) -> dict:
 def information_figure(label: str, counts: dict) -> dict:
     "Bits that each codebook shares with initial, final and tone."
     fig = information_plot(counts["information"])[0].figure
-    caption = (f"{counts['syllables']} syllables, {counts['frames']} active frames. The part above the pale one is "
-               "what a codebook tells; the pale part is what shuffled labels share with it, a bias of few frames. "
+    caption = (f"{plural(counts['syllables'], 'syllable')}, {plural(counts['frames'], 'active frame')}. "
+               "The part above the pale one is what a codebook tells; the pale part is what shuffled labels share "
+               "with it, a bias of few frames. "
                "The initial is counted over the first two frames of a syllable.")
     return figure_data(fig, f"Bits that the codebooks of {label} share with initial, final and tone", caption)
 
@@ -339,7 +341,8 @@ def gaps_remark(summary: dict) -> str:
     gaps = [f"{METRICS[k].heading} is not defined for {n} of them: {reason}."
             for k, reasons in summary["gaps"].items() for reason, n in reasons.items()]
     total = summary["files"]*len(summary["systems"])
-    return f"Of {total} reconstructions: {' '.join(gaps)} Such gaps are left out of the means." if gaps else ""
+    if not gaps: return ""
+    return f"Of {plural(total, 'reconstruction')}: {' '.join(gaps)} Such gaps are left out of the means."
 
 # %% ../nbs/51_report.ipynb #6e9c0127
 def delays_remark(summary: dict) -> str:

@@ -4,10 +4,10 @@
 
 # %% auto #0
 __all__ = ['MAY_DIFFER', 'config_differences', 'refuse_other_config', 'environment', 'disk_errors', 'append_line', 'Log', 'Board',
-           'Checkpoints', 'Samples', 'report_broken', 'RunFolder']
+           'Checkpoints', 'Samples', 'report_broken', 'RunLock', 'RunFolder']
 
 # %% ../nbs/44_runs.ipynb #515483c5
-import json, platform, shutil, subprocess, sys, time
+import fcntl, json, os, platform, shutil, subprocess, sys, time
 from contextlib import contextmanager
 from importlib.metadata import PackageNotFoundError, version
 from importlib.resources import files
@@ -17,6 +17,7 @@ from tqdm import tqdm
 from .audio import write
 from .core import ConfigError, MimiError, atomic_write
 from .config import TrainConfig, load_config, save_config
+from .manifest import plural
 
 # %% ../nbs/44_runs.ipynb #4b3ed4f1
 MAY_DIFFER = (  # keys in which two starts of a run may differ
@@ -231,10 +232,38 @@ def report_broken(
 ):
     "Append broken files to a table, and print the first of them."
     append_line(path, "\n".join(f"{pass_number}\t{rank}\t{uid}\t{reason}" for uid, reason in broken.items()))
-    lines = [f"rank {rank}, pass {pass_number}: {len(broken)} broken files"]
+    lines = [f"rank {rank}, pass {pass_number}: {plural(len(broken), 'broken file')}"]
     lines += [f"skipped {uid}: {reason}" for uid, reason in list(broken.items())[:10]]
     if len(broken) > 10: lines.append(f"{len(broken) - 10} more in {path}")
     tqdm.write("\n".join(lines), file=sys.stderr)
+
+# %% ../nbs/44_runs.ipynb #d64bc1b0
+class RunLock:
+    "A file that one process at a time holds; where the file system has no locks, everyone does."
+    def __init__(self, path): self.path, self.file = path, None
+
+    def acquire(self):
+        "Raise `MimiError`, naming its process, where another one holds it."
+        with disk_errors(self.path):
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            self.file = open(self.path, "a+", encoding="utf-8")
+        try: fcntl.lockf(self.file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except (BlockingIOError, PermissionError): self._refuse()
+        except OSError: return
+        self.file.truncate(0)
+        self.file.write(f"process {os.getpid()} on {platform.node()}")
+        self.file.flush()
+
+    def _refuse(self):
+        self.file.seek(0)
+        holder = self.file.read() or "another process"
+        self.release()
+        raise MimiError(f"{self.path.parent}: {holder} is training this run; let it end, or choose another run_id")
+
+    def release(self):
+        "Let others have it."
+        if self.file: self.file.close()
+        self.file = None
 
 # %% ../nbs/44_runs.ipynb #f0eb9e58
 class _RunParts:
@@ -245,6 +274,7 @@ class _RunParts:
         self.checkpoints = Checkpoints(self.path/"checkpoints", cfg.checkpoint.keep)
         self.board = Board(self.path/"tensorboard")
         self.samples = Samples(self.path/"samples", self.board)
+        self.lock = RunLock(self.path/".lock")
 
     def rows(self) -> list: return self.log_file.rows()
     def steps(self) -> list: return self.checkpoints.steps()
@@ -252,15 +282,19 @@ class _RunParts:
     def checkpoint(self, step: int): return self.checkpoints.folder(step)
     def save(self, trainer, best=False): self.checkpoints.save(trainer, best)
     def sample(self, *args): self.samples.save(*args)
-    def close(self): self.board.call("close")
+
+    def close(self):
+        self.board.call("close")
+        self.lock.release()
 
 # %% ../nbs/44_runs.ipynb #1e755a9e
 class _RunStart(_RunParts):
     "How a run starts, for the first time or again"
     def open(self, cfg: TrainConfig):
-        "Make the folder, or check that it is this configuration's; remove what is unfinished."
+        "Make and lock the folder, or check that it is this configuration's; remove what is unfinished."
         config = self.path/"config.yaml"
-        if config.exists(): refuse_other_config(cfg, config)
+        self.lock.acquire()
+        if config.exists() and (self.steps() or self.rows()): refuse_other_config(cfg, config)
         save_config(cfg, config)
         self.checkpoints.remove_unfinished()
 

@@ -14,6 +14,7 @@ import torch
 from torch.profiler import ProfilerActivity, profile
 from torch.utils.flop_counter import FlopCounterMode
 from .core import MimiError, pick_device
+from .manifest import plural
 from .config import TrainConfig, load_config
 from .trainer import Trainer
 
@@ -42,7 +43,7 @@ def product_speed(device, dtype, n=2048, repeats=5) -> float:
 def device_name(device) -> str:
     "The GPU's name, or the CPU's vector instructions and threads."
     if device.type == "cuda": return torch.cuda.get_device_name(device)
-    return f"CPU {torch.backends.cpu.get_cpu_capability()}, {torch.get_num_threads()} threads"
+    return f"CPU {torch.backends.cpu.get_cpu_capability()}, {plural(torch.get_num_threads(), 'thread')}"
 
 def peak_resident() -> int:
     "Bytes that this process has held at most."

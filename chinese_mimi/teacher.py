@@ -4,12 +4,12 @@
 
 # %% auto #0
 __all__ = ['SAMPLE_RATE', 'FEATURE_RATE', 'STAND_IN', 'TEACHERS', 'INDEX_ENTRY', 'Teacher', 'item_lengths', 'LogMelTeacher',
-           'quiet_transformers', 'load_pretrained', 'shortest_input', 'length_mask', 'normalize_items', 'select_layer',
-           'HubertTeacher', 'pool', 'teacher_features', 'check_frame_rate', 'teacher_from_spec', 'npy_bytes',
-           'manifest_digest', 'map_npy', 'manifest_columns', 'stored_frames', 'FeatureStore']
+           'quiet_transformers', 'is_here', 'load_pretrained', 'shortest_input', 'length_mask', 'normalize_items',
+           'select_layer', 'HubertTeacher', 'pool', 'teacher_features', 'check_frame_rate', 'teacher_from_spec',
+           'npy_bytes', 'manifest_digest', 'map_npy', 'manifest_columns', 'stored_frames', 'FeatureStore']
 
 # %% ../nbs/33_teacher.ipynb #9714dadf
-import hashlib, io, json
+import hashlib, io, json, re
 from contextlib import contextmanager
 from math import ceil
 from pathlib import Path
@@ -19,7 +19,7 @@ import numpy as np
 import torch
 
 from .core import ConfigError, MimiError, local_rank
-from .manifest import Manifest, id_key, n_frames
+from .manifest import Manifest, id_key, n_frames, plural
 from .mel import mel_filterbank
 
 # %% ../nbs/33_teacher.ipynb #b15883d7
@@ -88,6 +88,32 @@ def quiet_transformers():
     try: yield
     finally: logging.set_verbosity(verbosity)
 
+def is_here(path: str) -> bool:
+    """Whether a model is on this machine: a folder, or, without a network, a hub id that was loaded before.
+    Raises `ConfigError` for what is neither a folder nor on the hub, `MimiError` where the hub cannot be asked."""
+    from huggingface_hub import HfApi, try_to_load_from_cache
+    from huggingface_hub.utils import HfHubHTTPError, RepositoryNotFoundError
+    if Path(path).is_dir(): return True
+    if Path(path).is_file() or not re.fullmatch(r"[\w-][\w.-]*/[\w.-]+", path):
+        raise ConfigError(f"teacher {path}: there is no such folder; PATH is a folder, or a hub id OWNER/NAME "
+                          "such as TencentGameMate/chinese-hubert-large")
+    try: HfApi().model_info(path, timeout=10)
+    except RepositoryNotFoundError:
+        raise ConfigError(f"teacher {path}: there is no such folder, and it was not found on the hub; "
+                          "check the name, and `hf auth login` where it is private") from None
+    except HfHubHTTPError: return False  # the hub answers; what it refuses, transformers names
+    except Exception:                    # huggingface_hub has changed the package whose errors it passes on
+        if isinstance(try_to_load_from_cache(path, "config.json"), str): return True
+        raise MimiError(f"teacher {path}: there is no such folder, and no network to ask the hub; "
+                        "name a folder, or a mirror by HF_ENDPOINT") from None
+    return False
+
+# %% ../nbs/33_teacher.ipynb #5fe0eb1e
+def _first_sentence(e):
+    "The first sentence of an error"
+    line, *_ = str(e).strip().splitlines() or [type(e).__name__]
+    return line.split(". ")[0].rstrip(".")
+
 def load_pretrained(
     path,     # folder or hub id
     kind,     # transformers' `model_type`
@@ -95,18 +121,20 @@ def load_pretrained(
 ) -> tuple:
     "(model, whether its input is normalised). Raises `ConfigError` for another kind of model, or missing weights."
     import transformers
+    path = str(path)
+    where = dict(local_files_only=is_here(path))
     try:
         with quiet_transformers():
-            model_type = transformers.AutoConfig.from_pretrained(str(path)).model_type
+            model_type = transformers.AutoConfig.from_pretrained(path, **where).model_type
             if model_type != kind: raise ConfigError(f"teacher {path}: is of the kind {model_type}, not {kind}")
-            model, loaded = getattr(transformers, network).from_pretrained(str(path), output_loading_info=True)
-            normalize = transformers.AutoFeatureExtractor.from_pretrained(str(path)).do_normalize
+            cls = getattr(transformers, network)
+            model, loaded = cls.from_pretrained(path, output_loading_info=True, **where)
+            normalize = transformers.AutoFeatureExtractor.from_pretrained(path, **where).do_normalize
     except (OSError, ValueError) as e:
-        reason = f"is no folder or hub id of a {kind} model that can be loaded ({' '.join(str(e).split())[:120]})"
-        raise ConfigError(f"teacher {path}: {reason}") from None
+        raise ConfigError(f"teacher {path}: cannot be loaded as a {kind} model ({_first_sentence(e)})") from None
     missing = sorted(set(loaded["missing_keys"]) - {"masked_spec_embed"})  # which is used in its own training alone
     if not missing: return model.eval(), normalize
-    raise ConfigError(f"teacher {path}: lacks {len(missing)} weights, first {missing[0]}; download it again")
+    raise ConfigError(f"teacher {path}: lacks {plural(len(missing), 'weight')}, first {missing[0]}; download it again")
 
 # %% ../nbs/33_teacher.ipynb #1dcb03d6
 def shortest_input(config) -> int:
@@ -315,7 +343,7 @@ def _get(self, uid, start=0, n=None):
         raise MimiError(f"{self.folder/f'shard_{shard:05d}.npy'}: cannot be read ({reason}); {again}") from None
 
 def _check(self, rows, frame_rate=12.5):
-    "Raise `MimiError` unless every row has its features, as many as its duration says, at this frame rate (Hz)."
+    "Raise `ConfigError` unless every row has its features, as many as its duration says, at this frame rate (Hz)."
     again = "run `chinese-mimi extract` again"
     if self.frame_rate != frame_rate:
         raise ConfigError(f"{self.folder}: was made for {self.frame_rate} Hz, the model has {frame_rate} Hz; {again}")
@@ -327,8 +355,8 @@ def _check(self, rows, frame_rate=12.5):
     wrong = np.flatnonzero((stored != expected) & ~failed)
     if not len(wrong): return
     first = wrong[order[wrong].argmin()]                                              # the first in the manifest
-    uid, counts = rows[int(order[first])]["id"], f"{len(wrong)} of {len(order)} differ"
+    uid, counts = rows[int(order[first])]["id"], f"they differ in {len(wrong)} of {plural(len(order), 'utterance')}"
     frames = f"{stored[first]} frames in the store and {expected[first]} in the manifest"
-    raise MimiError(f"{self.folder}: {uid} has {frames}, {counts}; {again}")
+    raise ConfigError(f"{self.folder}: {uid} has {frames}, {counts}; {again}")
 
 FeatureStore.frames, FeatureStore.get, FeatureStore.check = _frames, _get, _check

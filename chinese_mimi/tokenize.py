@@ -19,7 +19,7 @@ import torch
 from .bitstream import CmimiHeader
 from .core import ConfigError, MimiError, atomic_write, available_cpus, local_world_size
 from .files import codebook_count, decode_blocks, encode_long
-from .manifest import read_manifest
+from .manifest import plural, read_manifest
 from .shards import Failure, ShardJob, apply_to_readable, failed_rows, load_audio, plan_shards, run_shards
 
 # %% ../nbs/37_tokenize.ipynb #ac1e691b
@@ -74,12 +74,13 @@ def read_note(
 def find_shards(
     path,  # a shard, or a folder of them
 ) -> list:
-    "Its shards, in order. Raises `MimiError` where there are none."
+    "Its shards, in order. Raises `ConfigError` where there are none."
     path = Path(path)
     if path.is_file(): return [path]
     files = sorted(path.glob("tokens-*.parquet"))
     if files: return files
-    raise MimiError(f"{path}: holds no token shards (tokens-00000.parquet ...); make them with `chinese-mimi tokenize`")
+    remedy = "make them with `chinese-mimi tokenize`"
+    raise ConfigError(f"{path}: holds no token shards (tokens-00000.parquet ...); {remedy}")
 
 # %% ../nbs/37_tokenize.ipynb #f3b1bdad
 def damaged_shard(file):
@@ -113,7 +114,7 @@ def read_utterance(
             header = CmimiHeader(note["sample_rate"], note["frame_size"], sizes, note["fingerprint"], row["n_samples"])
             return header, torch.tensor(row["tokens"], dtype=torch.int64), row["text"]
         except (ValueError, KeyError, TypeError): raise damaged_shard(file) from None
-    raise MimiError(f"{path}: holds no utterance {uid!r}; its column `id` lists those that it holds")
+    raise ConfigError(f"{path}: holds no utterance {uid!r}; its column `id` lists those that it holds")
 
 def decode_utterance(
     path,         # a shard, or a folder of them
@@ -195,16 +196,16 @@ class TokenSummary:
 
     def __str__(self):
         size = f"{self.tokens} tokens in {self.bytes/1e6:.2f} MB ({8*self.bytes/max(1, self.tokens):.1f} bits each)"
-        shards = f"{self.shards} shard{'s'*(self.shards != 1)}"
-        return f"{shards}: {self.utterances} utterances, {self.seconds/3600:.2f} h, {size}, model {self.fingerprint}"
+        content = f"{plural(self.utterances, 'utterance')}, {self.seconds/3600:.2f} h, {size}"
+        return f"{plural(self.shards, 'shard')}: {content}, model {self.fingerprint}"
 
 # %% ../nbs/37_tokenize.ipynb #a0a0275b
 def check_ids(ids, out):
-    "Raise `MimiError` where an id occurs more than once in a folder."
+    "Raise `ConfigError` where an id occurs more than once in a folder."
     twice = [uid for uid, n in Counter(ids).items() if n > 1]
     if not twice: return
     remedy = "the shards hold them all, but --id finds one. Make the manifest's ids differ"
-    raise MimiError(f"{out}: {len(twice)} ids stand for several utterances each, the first is {twice[0]!r}; {remedy}")
+    raise ConfigError(f"{out}: ids of several utterances: {len(twice)}, the first is {twice[0]!r}; {remedy}")
 
 def summarize_tokens(
     files,  # finished shards
@@ -277,8 +278,8 @@ class TokenJob(ShardJob):
         failed = failed_rows(self.rows, results)
         failed = [(uid, path, reason.removeprefix(f"{path}: ")) for uid, path, reason in failed]
         if not utterances and not any(f.is_file() for f in self.files.values()):
-            first = f"{failed[0][1]}: {failed[0][2]}"
-            raise MimiError(f"{self.rows.path}: none of its first {len(failed)} files can be read; {first}")
+            n, first = plural(len(failed), "file"), f"{failed[0][1]}: {failed[0][2]}"
+            raise MimiError(f"{self.rows.path}: none of its first {n} can be read; {first}")
         write_shard(self.files[shard], utterances, self.notes[shard] | dict(failed=failed))
 
     def finish(self): return summarize_tokens(list(self.files.values()), self.out, self.codec.fingerprint)

@@ -8,7 +8,7 @@ __all__ = ['COUNTS', 'SAMPLES', 'find_target', 'Data', 'read_stages', 'score_pai
            'log_skipped', 'validate_and_log', 'report_start', 'enter_stage', 'train_stage', 'train', 'main']
 
 # %% ../nbs/46_train.ipynb #ab04d9b3
-import argparse, math, re, signal, sys, time
+import argparse, atexit, gc, math, re, signal, sys, time
 from contextlib import closing
 
 import torch
@@ -18,7 +18,7 @@ from .core import ConfigError, MimiError, pick_device
 from .config import TrainConfig, load_config
 from .audio import read
 from .metrics import mel_distance, perplexity, pesq, stoi
-from .manifest import audio_path, check_manifest, read_manifest
+from .manifest import audio_path, check_manifest, plural, read_manifest
 from .teacher import FeatureStore, STAND_IN, teacher_from_spec
 from .segments import SegmentDataset, TiledSampler, loader
 from .runs import RunFolder
@@ -257,11 +257,11 @@ def report_start(session, stages, saved):
     cfg, trainer, ranks = session.cfg, session.trainer, session.ranks
     utterances, seconds = sum(len(data.train) for data in stages), session.speed.seconds
     start = f"resuming at step {trainer.step}" if trainer.step else "from the start"
-    session.report(f"{cfg.run_id}: {utterances} utterances, {seconds:g} s of audio per step, "
-                   f"{ranks.world} rank(s) on {trainer.device}, {start} of {cfg.optim.steps}")
+    session.report(f"{cfg.run_id}: {plural(utterances, 'utterance')}, {seconds:g} s of audio per step, "
+                   f"{plural(ranks.world, 'rank')} on {trainer.device}, {start} of {cfg.optim.steps}")
     if not saved or (saved["ranks"], saved["per_step"]) == (ranks.world, trainer.per_step): return
     advice = "" if saved["per_step"] == trainer.per_step else "; data.batch_size or optim.accumulate would keep it so"
-    session.report(f"the checkpoint was written on {saved['ranks']} rank(s) "
+    session.report(f"the checkpoint was written on {plural(saved['ranks'], 'rank')} "
                    f"with {saved['per_step']*cfg.data.segment:g} s of audio per step{advice}")
 
 def enter_stage(session, k, data, count) -> dict:
@@ -271,8 +271,9 @@ def enter_stage(session, k, data, count) -> dict:
     if cfg.stages:
         first, steps = session.trainer.stage_start, data.cfg.optim.steps
         names["stage"] = cfg.stages[k].name or k + 1
+        utterances = plural(len(data.train), "utterance")
         session.report(f"stage {k + 1} of {count}, {cfg.stages[k].name or data.cfg.data.train}: "
-                       f"steps {first} to {first + steps}, {len(data.train)} utterances, lr {data.cfg.optim.lr:g}")
+                       f"steps {first} to {first + steps}, {utterances}, lr {data.cfg.optim.lr:g}")
     if data.target:
         names["teacher"] = data.cfg.teacher.name if data.target.semantic else f"{data.cfg.teacher.name}: {STAND_IN}"
         session.report(f"teacher: {names['teacher']}")
@@ -307,16 +308,16 @@ def train(cfg: TrainConfig) -> int:
     ranks, device = Ranks(), pick_device(cfg.device)
     report = reporter(ranks)
 
-    # manifests and teachers, checked before anything is written
+    # manifests and teachers; these and the weights to start from are checked before anything is written
     stages, teacher_dim = ranks.together(lambda: read_stages(cfg, device))
     cfg.teacher.name = stages[0].cfg.teacher.name
 
-    # the folder of the run
+    # networks, optimizers and counters, with the weights to start from
+    trainer = ranks.together(lambda: Trainer(cfg, teacher_dim, device))
+
+    # the folder of the run, and its newest checkpoint where there is one
     run = RunFolder(cfg)
     ranks.first(lambda: run.open(cfg))
-
-    # networks, optimizers and counters, from the newest checkpoint where there is one
-    trainer = ranks.together(lambda: Trainer(cfg, teacher_dim, device))
     saved = ranks.together(lambda: run.resume(trainer))
     ranks.first(lambda: run.start(trainer.step, ranks.world, report))
     session = Session(cfg, trainer, run, report)
@@ -343,6 +344,7 @@ def main(argv=None) -> int:
     parser.add_argument("--config", help="YAML file")
     parser.add_argument("overrides", nargs="*", metavar="key=value", help="win over the file")
     args = parser.parse_args(argv)
+    atexit.register(gc.freeze)  # the process ends at once, without a search for garbage among all that PyTorch loaded
 
     def configure():
         cfg = load_config(args.config, args.overrides)
