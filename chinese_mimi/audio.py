@@ -212,9 +212,9 @@ def _resampler(sr_in, sr_out, dtype, device):
     _ratio(sr_in, sr_out)
     try: from torchaudio.transforms import Resample
     except (ImportError, OSError, RuntimeError) as e:
-        minor = ".".join(torch.__version__.split(".")[:2])
+        version = torch.__version__.split("+")[0]
         raise MimiError(f"resampling {sr_in} Hz to {sr_out} Hz needs a torchaudio that fits torch {torch.__version__}: "
-                        f"pip install 'torchaudio=={minor}.*' ({type(e).__name__})") from None
+                        f"pip install 'torchaudio=={version}' ({type(e).__name__})") from None
     return Resample(sr_in, sr_out).to(device, dtype)
 
 # %% ../nbs/03_audio.ipynb #fd02cd07
