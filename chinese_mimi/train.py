@@ -166,7 +166,7 @@ class Session:
     def step(self): return self.trainer.step
 
     @property
-    def done(self): return self.step == self.cfg.optim.steps
+    def done(self): return self.step >= self.cfg.optim.steps     # more: resumed with fewer steps than it has made
 
     def due(self, every): return self.step % every == 0 or self.done
 

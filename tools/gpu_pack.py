@@ -148,7 +148,9 @@ def steps(run, seconds):
     if not rows: return
     data = load_config(Path(run, "config.yaml")).data
     per_second = rows[-1]["audio_seconds_per_second"]/(data.batch_size*data.segment)
-    print(rows[-1]["step"] + max(1, int(max(0, float(seconds) - STARTUP)*per_second)))
+    last = Path(run, "checkpoints", "last")        # the run stopped here, perhaps after its last log
+    reached = int(last.read_text().rsplit("_", 1)[1]) if last.is_file() else rows[-1]["step"]
+    print(reached + max(1, int(max(0, float(seconds) - STARTUP)*per_second)))
 
 
 if __name__ == "__main__":
