@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from .audio import resample
-from .core import MimiError
+from .core import MimiError, first_sentence
 from .metrics import Gap
 
 # %% ../nbs/08_neural_metrics.ipynb #99443d58
@@ -39,16 +39,11 @@ def character_error_rate(text: str, transcript: str) -> float:
     return character_errors(text, transcript)/n if n else Gap("no text is known")
 
 # %% ../nbs/08_neural_metrics.ipynb #a7526e0d
-def _first_sentence(e):
-    "The first sentence of an error"
-    lines = str(e).strip().splitlines() or [type(e).__name__]
-    return lines[0].split(". ")[0].rstrip(".")
-
 def _load(load, name, role, *args, **kwargs):
     "`load(name, ...)` of transformers, its errors as one line"
     try: return load(*args, str(name), **kwargs)
     except Exception as e:  # transformers and the hub raise errors of many classes
-        raise MimiError(f"{name}: cannot be used as {role} ({_first_sentence(e)}); "
+        raise MimiError(f"{name}: cannot be used as {role} ({first_sentence(e)}); "
                         "name a folder or hub id of a transformers model with its feature extractor") from None
 
 def _resampled(wav, sr, rate):

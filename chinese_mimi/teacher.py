@@ -18,7 +18,7 @@ from typing import Protocol
 import numpy as np
 import torch
 
-from .core import ConfigError, MimiError, local_rank
+from .core import ConfigError, MimiError, first_sentence, local_rank
 from .manifest import Manifest, id_key, n_frames, plural
 from .mel import mel_filterbank
 
@@ -109,11 +109,6 @@ def is_here(path: str) -> bool:
     return False
 
 # %% ../nbs/33_teacher.ipynb #5fe0eb1e
-def _first_sentence(e):
-    "The first sentence of an error"
-    line, *_ = str(e).strip().splitlines() or [type(e).__name__]
-    return line.split(". ")[0].rstrip(".")
-
 def load_pretrained(
     path,     # folder or hub id
     kind,     # transformers' `model_type`
@@ -131,7 +126,7 @@ def load_pretrained(
             model, loaded = cls.from_pretrained(path, output_loading_info=True, **where)
             normalize = transformers.AutoFeatureExtractor.from_pretrained(path, **where).do_normalize
     except (OSError, ValueError) as e:
-        raise ConfigError(f"teacher {path}: cannot be loaded as a {kind} model ({_first_sentence(e)})") from None
+        raise ConfigError(f"teacher {path}: cannot be loaded as a {kind} model ({first_sentence(e)})") from None
     missing = sorted(set(loaded["missing_keys"]) - {"masked_spec_embed"})  # which is used in its own training alone
     if not missing: return model.eval(), normalize
     raise ConfigError(f"teacher {path}: lacks {plural(len(missing), 'weight')}, first {missing[0]}; download it again")
