@@ -7,13 +7,15 @@ __all__ = ['MAY_DIFFER', 'config_differences', 'refuse_other_config', 'environme
            'Checkpoints', 'Samples', 'report_broken', 'RunLock', 'RunFolder']
 
 # %% ../nbs/44_runs.ipynb #515483c5
-import fcntl, json, os, platform, shutil, subprocess, sys, time
+import json, os, platform, shutil, subprocess, sys, time
 from contextlib import contextmanager
 from importlib.metadata import PackageNotFoundError, version
 from importlib.resources import files
 
 import torch
 from tqdm import tqdm
+try: import fcntl
+except ImportError: fcntl = None    # Windows has no such locks
 from .audio import write
 from .core import ConfigError, MimiError, atomic_write
 from .config import TrainConfig, load_config, save_config
@@ -239,7 +241,7 @@ def report_broken(
 
 # %% ../nbs/44_runs.ipynb #d64bc1b0
 class RunLock:
-    "A file that one process at a time holds; where the file system has no locks, everyone does."
+    "A file that one process at a time holds; where the system has no such locks, everyone does."
     def __init__(self, path): self.path, self.file = path, None
 
     def acquire(self):
@@ -247,6 +249,7 @@ class RunLock:
         with disk_errors(self.path):
             self.path.parent.mkdir(parents=True, exist_ok=True)
             self.file = open(self.path, "a+", encoding="utf-8")
+        if fcntl is None: return
         try: fcntl.lockf(self.file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except (BlockingIOError, PermissionError): self._refuse()
         except OSError: return
