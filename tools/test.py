@@ -3,7 +3,7 @@
     python tools/test.py            all notebooks
     python tools/test.py 10_conv 19 those whose names contain one of the words
 """
-import os, signal, subprocess, sys, time
+import os, signal, subprocess, sys, tempfile, time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -33,9 +33,15 @@ def test_one(path):
 
 def test_in_process(path):
     "Test one notebook in a process of its own, which may crash; (passed, number of skipped parts)."
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as scratch: return run_notebook(path, scratch)
+
+
+def run_notebook(path, scratch):
+    "As `test_in_process`, with temporary files in `scratch`."
     start, reason = time.time(), ""
+    env = {**os.environ, "OMP_NUM_THREADS": "1", "TMPDIR": scratch}
     p = subprocess.Popen([sys.executable, __file__, path], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-                         errors="replace", start_new_session=True, env={**os.environ, "OMP_NUM_THREADS": "1"})
+                         errors="replace", start_new_session=True, env=env)
     running.add(p.pid)
     try: out, err = p.communicate(timeout=LIMIT)
     except subprocess.TimeoutExpired:
