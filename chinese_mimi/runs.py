@@ -28,6 +28,7 @@ MAY_DIFFER = (  # keys in which two starts of a run may differ
     "teacher.features", "teacher.name",
     "optim.steps", "optim.max_skipped", "optim.accumulate",
     "checkpoint.every", "checkpoint.keep", "checkpoint.log_every", "checkpoint.valid_every",
+    "checkpoint.best", "checkpoint.asr", "checkpoint.abx", "checkpoint.tracker",
 )
 
 def _may_differ(key):
