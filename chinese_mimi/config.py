@@ -395,8 +395,9 @@ def _of_stage(cfg, k):
     rates = dict(lr=stage.lr or cfg.optim.lr, lr_discriminator=stage.lr_discriminator or cfg.optim.lr_discriminator)
     optim = replace(cfg.optim, steps=stage.steps, **rates)
     freeze = cfg.freeze if stage.freeze is None else list(stage.freeze)
-    changed = dict(loss=replace(cfg.loss, **stage.loss), discriminator=_schedule(cfg.discriminator, stage.discriminator))
-    return replace(cfg, seed=cfg.seed + k, data=data, teacher=teacher, optim=optim, freeze=freeze, **changed)
+    loss, discriminator = replace(cfg.loss, **stage.loss), _schedule(cfg.discriminator, stage.discriminator)
+    return replace(cfg, seed=cfg.seed + k, data=data, teacher=teacher, optim=optim, loss=loss,
+                   discriminator=discriminator, freeze=freeze)
 
 # %% ../nbs/01_config.ipynb #59d17417
 def _check_segment(c):

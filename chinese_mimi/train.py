@@ -4,8 +4,9 @@
 
 # %% auto #0
 __all__ = ['COUNTS', 'SAMPLES', 'find_target', 'Data', 'read_stages', 'score_pair', 'score_counts', 'validate', 'Interrupt',
-           'Speed', 'reporter', 'Session', 'average_logs', 'codebook_health', 'warn_of_collapse', 'log_step',
-           'log_skipped', 'validate_and_log', 'report_start', 'enter_stage', 'train_stage', 'train', 'main']
+           'Speed', 'reporter', 'Session', 'average_logs', 'codebook_health', 'warn_of_collapse',
+           'warn_of_weak_discriminators', 'report_discriminators', 'device_memory', 'log_step', 'log_skipped',
+           'validate_and_log', 'report_few_vectors', 'report_start', 'enter_stage', 'train_stage', 'train', 'main']
 
 # %% ../nbs/46_train.ipynb #ab04d9b3
 import argparse, atexit, gc, math, re, signal, sys, time
@@ -160,7 +161,8 @@ class Session:
         self.speed = Speed(trainer.per_step*cfg.data.segment)
         hidden = None if self.ranks.rank == 0 else True     # None: hidden where there is no terminal
         self.progress = tqdm(total=cfg.optim.steps, initial=trainer.step, disable=hidden, unit="step")
-        self.collapsed = set()  # codebooks that have been warned of
+        self.collapsed, self.weak = set(), False    # codebooks and discriminators that have been warned of
+        self.listened = trainer.listens
 
     @property
     def step(self): return self.trainer.step
@@ -200,6 +202,44 @@ def warn_of_collapse(
                "a higher model.quantizer.threshold_usage or a lower optim.lr may help")
     return collapsed
 
+# %% ../nbs/46_train.ipynb #c7489de8
+def warn_of_weak_discriminators(
+    step,
+    readiness,  # of the trainer
+    listens,    # whether the codec is trained against them
+    warned,     # whether they have been reported
+    report,     # called with a line
+    bound=1.9,  # of their hinge loss; 2 is chance
+    patience=200,  # of their steps
+) -> bool:
+    "Report discriminators that stay at chance, once; returns whether they do."
+    weak = readiness.steps >= patience and readiness.hinge > bound
+    effect = "the codec is trained against noise" if listens else "the codec does not listen to them yet"
+    if weak and not warned:
+        report(f"step {step}: warning: after {readiness.steps} of their steps the discriminators' loss is still "
+               f"{readiness.hinge:.2f}, where 2 is chance: {effect}; "
+               "a higher optim.lr_discriminator, discriminator.warmup or more discriminator.filters may help")
+    return weak
+
+# %% ../nbs/46_train.ipynb #bc4c0e25
+def report_discriminators(session) -> dict:
+    "Report when the codec begins to listen to its discriminators, and where they are weak; what is logged of them."
+    trainer, readiness = session.trainer, session.trainer.readiness
+    if not trainer.adversarial: return {}
+    if trainer.listens and not session.listened:
+        session.report(f"step {session.step}: the codec listens to the discriminators from here, after "
+                       f"{plural(readiness.steps, 'step')} of theirs; their loss is {readiness.hinge:.2f}")
+    session.listened = trainer.listens
+    session.weak = warn_of_weak_discriminators(session.step, readiness, trainer.listens, session.weak, session.report)
+    return dict(discriminator_mean=round(readiness.hinge, 4), listens=int(trainer.listens))
+
+def device_memory(device) -> dict:
+    "GiB of a CUDA device that were in use at most since the last call."
+    if device.type != "cuda": return {}
+    gib = torch.cuda.max_memory_allocated(device)/2**30
+    torch.cuda.reset_peak_memory_stats(device)
+    return dict(device_memory=round(gib, 2))
+
 # %% ../nbs/46_train.ipynb #ab408590
 def log_step(
     session,
@@ -210,7 +250,8 @@ def log_step(
     trainer, speed = session.trainer, session.speed.read(session.step)
     losses = average_logs(losses, session.ranks, trainer.device)
     rates = dict(lr=trainer.opt.param_groups[0]["lr"], lr_discriminator=trainer.opt_d.param_groups[0]["lr"])
-    row = losses | codebook_health(trainer.codec) | rates | names
+    row = losses | report_discriminators(session) | codebook_health(trainer.codec) | rates | names
+    row |= device_memory(trainer.device)
     row |= dict(audio_seconds_per_second=round(speed, 2), skipped=trainer.skipped)
     session.ranks.first(lambda: session.run.log(session.step, **row))
     size = session.cfg.model.quantizer.codebook_size
@@ -252,6 +293,14 @@ def validate_and_log(session, rows):
     session.report(f"step {step}: {shown}" + ", the best so far"*best)
 
 # %% ../nbs/46_train.ipynb #ed142bf4
+def report_few_vectors(session):
+    "Report where the first batch has fewer vectors than a new codebook has codes."
+    cfg, trainer = session.cfg, session.trainer
+    vectors, size = trainer.per_step*cfg.segment_frames, cfg.model.quantizer.codebook_size
+    if trainer.step or vectors >= size or trainer.codec.quantizer.initialized: return
+    session.report(f"the first batch has {vectors} vectors for codebooks of {size} codes, so that codes begin in "
+                   f"pairs; data.batch_size={-(-size*trainer.cfg.data.batch_size//vectors)} would give each its own")
+
 def report_start(session, stages, saved):
     "Report what is trained and where, and how that differs from `saved`, the state of a checkpoint it goes on from."
     cfg, trainer, ranks = session.cfg, session.trainer, session.ranks
@@ -259,6 +308,7 @@ def report_start(session, stages, saved):
     start = f"resuming at step {trainer.step}" if trainer.step else "from the start"
     session.report(f"{cfg.run_id}: {plural(utterances, 'utterance')}, {seconds:g} s of audio per step, "
                    f"{plural(ranks.world, 'rank')} on {trainer.device}, {start} of {cfg.optim.steps}")
+    report_few_vectors(session)
     if not saved or (saved["ranks"], saved["per_step"]) == (ranks.world, trainer.per_step): return
     advice = "" if saved["per_step"] == trainer.per_step else "; data.batch_size or optim.accumulate would keep it so"
     session.report(f"the checkpoint was written on {plural(saved['ranks'], 'rank')} "
