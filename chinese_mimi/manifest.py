@@ -174,7 +174,7 @@ def read_manifest(path) -> Manifest:
     "The rows of a manifest. Raises `ConfigError` naming the line that is invalid."
     return Manifest(path)
 
-# %% ../nbs/31_manifest.ipynb #a747a3ad
+# %% ../nbs/31_manifest.ipynb #b1833161
 class Manifests(Manifest):
     "Several manifests as one: the rows of the first, then those of the second, and so on."
     def __init__(self, manifests):
@@ -229,7 +229,7 @@ def check_manifest(
     raise MimiError(f"{name}: {len(missing)} of {plural(len(checked), 'file')}{which} not found, first {missing[0]}; "
                     "run `chinese-mimi prepare` again")
 
-# %% ../nbs/31_manifest.ipynb #5509df96
+# %% ../nbs/31_manifest.ipynb #78f442e6
 def follows(rows):
     "(N,) bool: which rows are of the same recording as the row before. `rows`: a `Manifest`, or a list of rows."
     if isinstance(rows, Manifest): recordings = rows.recordings
