@@ -48,7 +48,7 @@ def _units(source):
     if source.is_file(): raise ConfigError(f"{source}: is neither a folder nor a .tar or .tar.gz slice")
     if not source.is_dir(): raise ConfigError(f"{source}: no such folder, .tar or .tar.gz slice")
     units = sorted(_folder_units(source), key=lambda u: str(u.path))
-    if not units: raise ConfigError(f"{source}: holds no audio ({' '.join(AUDIO_SUFFIXES)}) and no slice (.tar, .tar.gz)")
+    if not units: raise ConfigError(f"{source}: holds no audio ({' '.join(AUDIO_SUFFIXES)}) and no .tar, .tar.gz slice")
     return units
 
 # %% ../nbs/32_corpus.ipynb #de009b08
@@ -71,7 +71,7 @@ def _unpack(tar, into):
             (folder/".slice").write_text(state)
     return sorted(Path(folder) for folder, _, names in os.walk(target) if any(map(_is_audio, names)))
 
-# %% ../nbs/32_corpus.ipynb #9172bbbc
+# %% ../nbs/32_corpus.ipynb #d4444cce
 def _text_path(file):
     folder = file.parent.with_name("txts") if file.parent.name == "wavs" else file.parent
     return folder/f"{file.stem}.txt"
