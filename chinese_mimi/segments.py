@@ -60,7 +60,7 @@ def frame_counts(rows, frame_rate=12.5):
     seconds = rows.durations if isinstance(rows, Manifest) else [r["duration"] for r in rows]
     return n_frames(seconds, frame_rate).astype(np.int32)
 
-# %% ../nbs/36_segments.ipynb #a0227f09
+# %% ../nbs/36_segments.ipynb #4036b457
 class Stretches:
     "The rows of a manifest as stretches, see `stretches` of the manifest; their columns are arrays."
     def __init__(
@@ -130,7 +130,7 @@ class TiledSampler:
         first = self.first + (step*world + rank)*batch_size
         return list(range(first, first + batch_size))
 
-# %% ../nbs/36_segments.ipynb #3c775408
+# %% ../nbs/36_segments.ipynb #b07a139f
 def interleave(
     g: int,
     weights,  # `Fraction`s, one for each source
@@ -143,7 +143,7 @@ def interleave(
         if after > before: return source, before
         g, total = g - before, total - weight
 
-# %% ../nbs/36_segments.ipynb #4ea8abb2
+# %% ../nbs/36_segments.ipynb #869177b4
 class MixedSampler(TiledSampler):
     "As `TiledSampler`, of several manifests; a tile's row counts through all of them."
     def __init__(
@@ -231,7 +231,7 @@ def read_at_speed(
     wav = read(path, sample_rate, max(0, min(start, duration - seconds)), seconds)
     return resample(wav, round(sample_rate*speed), sample_rate)[:, :samples]
 
-# %% ../nbs/36_segments.ipynb #ba91919a
+# %% ../nbs/36_segments.ipynb #f331d2d4
 def fill(x, size: int):
     "(..., T) -> (..., size), zeros after the T elements."
     return torch.nn.functional.pad(x, (0, size - x.shape[-1]))
@@ -265,7 +265,7 @@ class _TileReader:
             raise AudioError(f"{row['path']}: is shorter than its manifest says; run `chinese-mimi prepare` again")
         return wav
 
-# %% ../nbs/36_segments.ipynb #cd4e7590
+# %% ../nbs/36_segments.ipynb #e73e9209
 class SegmentDataset(_TileReader):
     """The sound of a tile and the teacher's features of it; only those seconds are read. A window that is joined from
     several rows is augmented as one; played faster it ends earlier, as a short utterance does."""
@@ -392,7 +392,7 @@ def check_draws(
     share, first = f"more than data.max_broken allows ({limit:.0%})", next(iter(broken.values()))
     raise MimiError(f"data: {failed} of {draws} draws failed, {share}; the first: {first}")
 
-# %% ../nbs/36_segments.ipynb #e6b143c4
+# %% ../nbs/36_segments.ipynb #09046619
 def timed(items):
     "Yield (seconds until it was there, item) of each item of an iterable."
     items, start = iter(items), time.perf_counter()
