@@ -143,7 +143,7 @@ def print_beside(line, target):
 @app.command()
 def prepare(
     sources: Annotated[list[Path], typer.Argument(
-        metavar="DIR", help="Folders of audio, WenetSpeech4TTS slices, or their .tar.gz files.")],
+        metavar="DIR", help="Folders of audio, or WenetSpeech4TTS slices; a .tar is read in place.")],
     out: Out,
     valid_ratio: Annotated[float, typer.Option(
         metavar="SHARE", help="Share of the recordings that is held out.")] = 0.01,

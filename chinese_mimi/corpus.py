@@ -13,7 +13,7 @@ from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
 
-from .audio import AUDIO_SUFFIXES, AudioError, info, read
+from .audio import AUDIO_SUFFIXES, AudioError, info, path_in_tar, read
 from .core import (ConfigError, MimiError, atomic_dir, atomic_open, atomic_write, available_cpus,
                                remove_leftovers)
 from .manifest import IndexColumns, ignore_interrupt, plural, save_index
@@ -28,6 +28,7 @@ class _Unit:
     folders: list | None = None    # that hold audio, once unpacked
     base: Path | None = None       # what ids are relative to
     rejection: tuple | None = None # (id, path, reason) of a damaged slice
+    contents: list | None = None   # (path, transcript or None) of the audio in a slice that is not unpacked
 
 def _is_audio(name): return name.lower().endswith(AUDIO_SUFFIXES) and not name.startswith(".")
 def _is_slice(name): return name.endswith(_TAR) and not name.startswith(".")
@@ -44,10 +45,10 @@ def _folder_units(source):
 def _units(source):
     "The slices and folders with audio of one source, sorted. Raises `ConfigError`"
     if source.is_file() and source.name.endswith(_TAR): return [_Unit(source, source)]
-    if source.is_file(): raise ConfigError(f"{source}: is neither a folder nor a .tar.gz slice")
-    if not source.is_dir(): raise ConfigError(f"{source}: no such folder or .tar.gz slice")
+    if source.is_file(): raise ConfigError(f"{source}: is neither a folder nor a .tar or .tar.gz slice")
+    if not source.is_dir(): raise ConfigError(f"{source}: no such folder, .tar or .tar.gz slice")
     units = sorted(_folder_units(source), key=lambda u: str(u.path))
-    if not units: raise ConfigError(f"{source}: holds no audio ({' '.join(AUDIO_SUFFIXES)}) and no .tar.gz slice")
+    if not units: raise ConfigError(f"{source}: holds no audio ({' '.join(AUDIO_SUFFIXES)}) and no .tar, .tar.gz slice")
     return units
 
 # %% ../nbs/32_corpus.ipynb #de009b08
@@ -70,11 +71,52 @@ def _unpack(tar, into):
             (folder/".slice").write_text(state)
     return sorted(Path(folder) for folder, _, names in os.walk(target) if any(map(_is_audio, names)))
 
+# %% ../nbs/32_corpus.ipynb #d4444cce
+def _text_path(file):
+    folder = file.parent.with_name("txts") if file.parent.name == "wavs" else file.parent
+    return folder/f"{file.stem}.txt"
+
+def _transcript(data):
+    "Of the bytes of a text: its first line without the id in front, or None"
+    try: return data.decode().split("\n", 1)[0].split("\t", 1)[-1].strip() or None
+    except UnicodeDecodeError: return None
+
+def _is_plain_tar(path):
+    with open(path, "rb") as f:
+        f.seek(257)
+        return f.read(5) == b"ustar"
+
+def _contents(tar):
+    "[(path, transcript or None)] of the audio in an uncompressed archive, in the order of folders and names"
+    audio, texts = {}, {}
+    with tarfile.open(tar, "r:") as archive:
+        for m in archive:
+            name = Path(m.name)
+            if not m.isreg() or m.issparse(): continue
+            if _is_audio(name.name): audio[name] = path_in_tar(tar, m.offset_data, m.size, m.name)
+            elif name.suffix == ".txt": texts[name] = _transcript(archive.extractfile(m).read())
+    names = sorted(audio, key=lambda name: (name.parent, name.name))
+    return [(audio[name], texts.get(_text_path(name))) for name in names]
+
+# %% ../nbs/32_corpus.ipynb #19902bf4
+def _part_name(unit, states):
+    "The name of a unit's part, which changes with its files"
+    lines = [str(unit.source), str(unit.path), str(unit.base), *states]
+    return hashlib.blake2b("\n".join(lines).encode(), digest_size=12).hexdigest() + ".jsonl"
+
 # %% ../nbs/32_corpus.ipynb #890ded9a
-def _unpacked(unit, unpack_to):
-    "The unit with its folders, unpacked if need be; or, of a damaged slice, with its rejection"
+def _in_place(unit, parts):
+    "The unit of an uncompressed slice with its contents, unless its part is there already"
+    unit = _Unit(unit.source, unit.path, [], unit.path.parent, contents=[])
+    if not (parts and (parts/_part_name(unit, [_state(unit.path)])).is_file()): unit.contents = _contents(unit.path)
+    return unit
+
+def _unpacked(unit, unpack_to, parts=None):
+    "The unit with its folders, unpacked if need be, or with its contents; or, of a damaged slice, with its rejection"
     if unit.path.is_dir(): return _Unit(unit.source, unit.path, [unit.path], unit.source)
-    try: return _Unit(unit.source, unit.path, _unpack(unit.path, unpack_to), unpack_to)
+    try:
+        if _is_plain_tar(unit.path): return _in_place(unit, parts)
+        return _Unit(unit.source, unit.path, _unpack(unit.path, unpack_to), unpack_to)
     except (tarfile.TarError, EOFError, zlib.error, gzip.BadGzipFile) as e:
         reason = " ".join(str(e).split()) or type(e).__name__
     rejection = unit.path.name, str(unit.path), f"is no whole archive ({reason}); download it again"
@@ -84,15 +126,16 @@ def _unpacked(unit, unpack_to):
 _ID = re.compile(r"([A-Z]\d{10}_.+?)_S\d{5}(?:-S\d{5})?")  # of WenetSpeech4TTS: recording, then segment numbers
 _SLICE = re.compile(r"WenetSpeech4TTS_([A-Za-z0-9]+)_\d+")
 
+_PLACE = re.compile(r"\.tar[/\\]@\d+\+\d+(?=[/\\])")     # of a file in a slice
+
 def _text(file):
-    "The transcript of an audio file: txts/X.txt where it lies in wavs/, else X.txt beside it; None where there is none"
-    folder = file.parent.with_name("txts") if file.parent.name == "wavs" else file.parent
-    try: line = (folder/f"{file.stem}.txt").read_text(encoding="utf-8").split("\n", 1)[0]
-    except (OSError, UnicodeDecodeError): return None
-    return line.split("\t", 1)[-1].strip() or None
+    "The transcript of an audio file; None where there is none"
+    try: return _transcript(_text_path(file).read_bytes())
+    except OSError: return None
 
 def _relative_id(file, base):
     "The id of a file that is not named as in WenetSpeech4TTS: its path below `base` without suffix"
+    file = Path(_PLACE.sub("", str(file)))
     path = file.relative_to(base) if file.is_relative_to(base) else Path(file.name)
     return path.with_suffix("").as_posix()
 
@@ -195,18 +238,23 @@ def _listing(folder):
     audio = [Path(e.path) for e in entries if Path(e.path).parent == folder and _is_audio(e.name)]
     return audio, state.hexdigest()
 
-# %% ../nbs/32_corpus.ipynb #19902bf4
-def _part_name(unit, states):
-    "The name of a unit's part, which changes with its files"
-    lines = [str(unit.source), str(unit.path), str(unit.base), *states]
-    return hashlib.blake2b("\n".join(lines).encode(), digest_size=12).hexdigest() + ".jsonl"
-
 # %% ../nbs/32_corpus.ipynb #5508f7ae
+def _files(unit):
+    "(the audio of a unit, the states on which its part depends)"
+    if unit.rejection or unit.contents is not None:
+        return [file for file, _ in unit.contents or ()], [_state(unit.path)]
+    listings = [_listing(folder) for folder in unit.folders]
+    return [f for audio, _ in listings for f in audio], [state for _, state in listings]
+
+def _add_texts(rows, unit):
+    "Give the rows of a slice that is not unpacked their transcripts; those of others were read with the audio"
+    texts = {str(file): text for file, text in unit.contents or () if text}
+    for row in rows:
+        if isinstance(row, dict) and row["path"] in texts: row["text"] = texts[row["path"]]
+
 def _part(unit, parts, pool, bar):
     "The file that holds manifest rows and rejections of one unit, in the order of its file names; made if absent"
-    listings = [_listing(folder) for folder in unit.folders]
-    files = [f for audio, _ in listings for f in audio]
-    states = [_state(unit.path)] if unit.rejection else [state for _, state in listings]
+    files, states = _files(unit)
     part = parts/_part_name(unit, states)
     if part.is_file():
         bar.update(len(files))
@@ -215,6 +263,7 @@ def _part(unit, parts, pool, bar):
     for batch in pool.imap(partial(_rows, base=unit.base), batches):
         rows += batch
         bar.update(len(batch))
+    _add_texts(rows, unit)
     atomic_write(part, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
     return part
 
@@ -342,18 +391,18 @@ def _make_parts(units, parts, unpack_to, workers):
     from tqdm import tqdm
     paths, bar = [], tqdm(unit=" files", disable=None, desc="prepare")
     with bar, get_context("fork").Pool(workers, _start_worker) as pool:
-        for _, unit in ahead(pool, partial(_unpacked, unpack_to=unpack_to), units, workers + 1):
+        for _, unit in ahead(pool, partial(_unpacked, unpack_to=unpack_to, parts=parts), units, workers + 1):
             paths.append(_part(unit, parts, pool, bar))
             bar.set_postfix_str(f"{len(paths)} of {len(units)} slices and folders")
     return paths
 
 # %% ../nbs/32_corpus.ipynb #ec64f41f
 def prepare(
-    sources,            # folders, or .tar.gz slices; one or several
+    sources,            # folders, or .tar and .tar.gz slices; one or several
     out,                # folder for train.jsonl, valid.jsonl and rejected.tsv
     valid_ratio=.01,    # share of recordings for validation; at least one
     workers=None,       # processes; one for each core
-    unpack_to=None,     # where slices are unpacked, once; out/unpacked
+    unpack_to=None,     # where .tar.gz slices are unpacked, once; out/unpacked
     filelist=None,      # take only the utterances that this list names
     min_dnsmos=None,    # take only those with at least this DNSMOS score
 ) -> Summary:
@@ -362,7 +411,7 @@ def prepare(
     sources = [sources] if isinstance(sources, (str, Path)) else sources
     sources, out = [Path(s).absolute() for s in sources], Path(out).absolute()
     unpack_to = Path(unpack_to or out/"unpacked").absolute()
-    if not sources: raise ConfigError("sources: name at least one folder or .tar.gz slice")
+    if not sources: raise ConfigError("sources: name at least one folder or slice")
     if not 0 <= valid_ratio < 1: raise ConfigError(f"valid_ratio: {valid_ratio} is not between 0 and 1")
     units = _all_units(sources, unpack_to)
     listed = _read_filelist(filelist) if filelist else None

@@ -19,9 +19,9 @@ from .core import ConfigError, MimiError, pick_device
 from .config import TrainConfig, load_config
 from .audio import read
 from .metrics import mel_distance, perplexity, pesq, stoi
-from .manifest import audio_path, check_manifest, plural, read_manifest
+from .manifest import Manifests, audio_path, check_manifest, plural, read_manifest
 from .teacher import FeatureStore, STAND_IN, teacher_from_spec
-from .segments import SegmentDataset, TiledSampler, loader
+from .segments import MixedSampler, SegmentDataset, TiledSampler, loader
 from .runs import RunFolder
 from .distributed import Ranks, process_group, use_device
 from .trainer import Trainer
@@ -49,17 +49,25 @@ class Data:
             if getattr(cfg.data, key): continue
             raise ConfigError(f"data.{key}: no manifest given; make one with `chinese-mimi prepare`")
         self.cfg = cfg
-        self.train, self.valid = (read_manifest(path) for path in (cfg.data.train, cfg.data.valid))
-        for rows in self.train, self.valid: check_manifest(rows, cfg.data.max_broken)
+        self.sources = [read_manifest(path) for path in (cfg.data.train, *cfg.data.mix)]
+        self.train = Manifests(self.sources) if cfg.data.mix else self.sources[0]
+        self.valid = read_manifest(cfg.data.valid)
+        for rows in *self.sources, self.valid: check_manifest(rows, cfg.data.max_broken)
         self.features, self.teacher = find_target(cfg, device)
         self.target = (self.features or self.teacher) if cfg.loss.distill else None
+
+    def sampler(self, samples):
+        "The stream of segments after the first `samples`: of one manifest, or mixed."
+        cfg = self.cfg
+        stream = cfg.segment_frames, cfg.seed, cfg.model.frame_rate, samples
+        if not cfg.data.mix: return TiledSampler(self.train, *stream)
+        return MixedSampler(self.sources, (1, *cfg.data.mix.values()), *stream)
 
     def batches(self, samples, steps, ranks: Ranks, report=None):
         "The batches of so many steps after the first `samples` of the stream, this rank's share of each."
         cfg, size = self.cfg, self.cfg.data.batch_size*self.cfg.optim.accumulate
         dataset = SegmentDataset(self.train, cfg.model, cfg.data.segment, self.features, cfg.augment)
-        sampler = TiledSampler(self.train, cfg.segment_frames, cfg.seed, cfg.model.frame_rate, samples)
-        return loader(dataset, sampler, size, 0, steps, ranks.rank, ranks.world, workers=cfg.data.workers,
+        return loader(dataset, self.sampler(samples), size, 0, steps, ranks.rank, ranks.world, workers=cfg.data.workers,
                       limit=cfg.data.max_broken, teacher=self.teacher, report=report)
 
 # %% ../nbs/46_train.ipynb #77e7d078
