@@ -342,7 +342,8 @@ class TrainConfig:
     init_from: str = ""                     # a model to start from: whatever `Mimi.from_pretrained` takes
     freeze: list[str] = subset(*FREEZABLE)  # fixed as in `init_from`; encoder: all before the codebooks
     device: str = "auto"                    # auto, cpu, cuda, cuda:1, ...
-    precision: str = choice("float32", "bfloat16", "float64")  # bfloat16 is autocast
+    precision: str = choice("float32", "tf32", "bfloat16", "float64")  # tf32: float32 with TF32 products on CUDA;
+                                            # bfloat16: autocast, and such products where float32 stays
     compile: bool = False
     model: CodecConfig = field(default_factory=CodecConfig)
     data: DataConfig = field(default_factory=DataConfig)

@@ -56,7 +56,8 @@ def level(
     return _wide(wav.detach()).square().mean((1, 2), keepdim=True).sqrt().clamp(min=least)
 
 class RealAndFake(nn.Module):
-    "Discriminators on the original and on the reconstruction, a pass each, both divided by the original's level."
+    """Discriminators on the original and on the reconstruction, a pass each, both divided by the original's level.
+    The gradient of the reconstruction is not: else the quietest items of a batch would have nearly all of it."""
     def __init__(self, discriminator):
         super().__init__()
         self.discriminator = discriminator
@@ -67,7 +68,8 @@ class RealAndFake(nn.Module):
     ):
         "Two pairs `(logits, feature maps)`, that of the original and that of the reconstruction."
         gain = 1/level(real)
-        return self.discriminator(real*gain), self.discriminator(fake*gain)
+        louder = fake + (fake*(gain - 1)).detach()
+        return self.discriminator(real*gain), self.discriminator(louder)
 
 # %% ../nbs/41_losses.ipynb #c4165738
 def adversarial_losses(

@@ -144,17 +144,22 @@ class Interrupt:
 
 # %% ../nbs/46_train.ipynb #8120d743
 class Speed:
-    "Seconds of audio per second, from one reading to the next."
+    "How fast training goes from one reading to the next, and what share of that time it waits for batches."
     def __init__(self, seconds):
         self.seconds = seconds  # of audio per step
         self.restart(0)
 
-    def restart(self, step): self.step, self.clock = step, time.perf_counter()
+    def restart(self, step, batches=None):
+        "Begin anew; `batches` is a `Loader`, which counts the seconds for which it was waited."
+        self.step, self.clock, self.batches = step, time.perf_counter(), batches
+        if batches: batches.waited = 0.
 
-    def read(self, step) -> float:
-        speed = (step - self.step)*self.seconds/(time.perf_counter() - self.clock)
-        self.restart(step)
-        return speed
+    def read(self, step) -> dict:
+        "Seconds of audio per second, and the share of waiting, for the log."
+        elapsed, waited = time.perf_counter() - self.clock, self.batches.waited if self.batches else 0.
+        speed = (step - self.step)*self.seconds/elapsed
+        self.restart(step, self.batches)
+        return dict(audio_seconds_per_second=round(speed, 2), data_wait=round(waited/elapsed, 3))
 
 # %% ../nbs/46_train.ipynb #4c91709b
 def reporter(ranks: Ranks):
@@ -260,12 +265,12 @@ def log_step(
     rates = dict(lr=trainer.opt.param_groups[0]["lr"], lr_discriminator=trainer.opt_d.param_groups[0]["lr"])
     row = losses | report_discriminators(session) | codebook_health(trainer.codec) | rates | names
     row |= device_memory(trainer.device)
-    row |= dict(audio_seconds_per_second=round(speed, 2), skipped=trainer.skipped)
+    row |= speed | dict(skipped=trainer.skipped)
     session.ranks.first(lambda: session.run.log(session.step, **row))
     size = session.cfg.model.quantizer.codebook_size
     session.collapsed = warn_of_collapse(session.step, row, size, session.collapsed, session.report)
     shown = {k: f"{v:.3g}" for k, v in losses.items() if "norm" not in k}
-    session.progress.set_postfix(shown | {"x": f"{speed:.1f}"})
+    session.progress.set_postfix(shown | {"x": speed["audio_seconds_per_second"]})
 
 # %% ../nbs/46_train.ipynb #88fda163
 def log_skipped(session, ids):
@@ -343,9 +348,10 @@ def train_stage(session, data, names, interrupt):
     trainer, run, ranks, checkpoint = session.trainer, session.run, session.ranks, session.cfg.checkpoint
     steps = trainer.stage_start + data.cfg.optim.steps - trainer.step
     def report_broken(*files): run.report_broken(ranks.rank, *files)
-    session.speed.restart(trainer.step)
+    batches = data.batches(trainer.samples, steps, ranks, report_broken)
+    session.speed.restart(trainer.step, batches)
 
-    for batch in data.batches(trainer.samples, steps, ranks, report_broken):
+    for batch in batches:
         losses = trainer.train_step(batch)
         session.progress.update()
 
@@ -354,7 +360,7 @@ def train_stage(session, data, names, interrupt):
 
         if session.due(checkpoint.valid_every):
             ranks.first(lambda: validate_and_log(session, data.valid[:session.cfg.data.valid_files]))
-            session.speed.restart(trainer.step)
+            session.speed.restart(trainer.step, batches)
 
         stopped = interrupt.agree(ranks)
         if stopped or session.due(checkpoint.every): ranks.first(lambda: run.save(trainer))

@@ -34,7 +34,7 @@ from .runs import refuse_other_config
 from .discriminators import MultiScaleSTFTDiscriminator
 from .losses import MultiScaleMelLoss, RealAndFake, adversarial_losses, cosine_distillation, wave_loss
 from .balancer import Balanced, Balancer
-from .distributed import Ranks
+from .distributed import Ranks, tune_cuda
 
 # %% ../nbs/45_trainer.ipynb #3334b72c
 def draw_dropout(cfg: TrainConfig, indices):
@@ -189,6 +189,7 @@ class Networks:
         self.cfg, self.ranks, self.device = cfg, Ranks(), torch.device(device)
         self.dtype = torch.float64 if cfg.precision == "float64" else torch.float32
         if self.device.type == "cpu": keep_memory()
+        if self.device.type == "cuda": tune_cuda(tf32=cfg.precision in ("tf32", "bfloat16"))
         torch.manual_seed(cfg.seed)
         self.generator = self._new_generator(teacher_dim).to(self.device, self.dtype)
         self.discriminator = MultiScaleSTFTDiscriminator(cfg.discriminator).to(self.device, self.dtype)
