@@ -135,19 +135,20 @@ def dtw(
 def dtw_distances(
     features: list,  # (F, C) of each recording
     pairs,           # (N, 2) indices of recordings
-    batch=512,       # pairs at a time
+    batch=512,       # pairs at a time, of similar length
 ):
     "(N,) `dtw` over the cosine distance, 0 to 2, of the vectors of two recordings."
-    lengths, pairs = np.array([len(f) for f in features]), np.asarray(pairs)
+    lengths, pairs = np.array([len(f) for f in features], int), np.asarray(pairs, int).reshape(-1, 2)
     unit = [F.normalize(torch.as_tensor(f).cpu().double(), dim=-1) for f in features]
     padded = torch.nn.utils.rnn.pad_sequence(unit, batch_first=True)
-    means = []
+    means, by_length = np.zeros(len(pairs)), np.argsort(lengths[pairs].max(1))
     for start in range(0, len(pairs), batch):
-        a, b = pairs[start:start + batch].T
+        chosen = by_length[start:start + batch]
+        a, b = pairs[chosen].T
         x, y = padded[a, :lengths[a].max()], padded[b, :lengths[b].max()]
         millionths = ((1 - x @ y.mT)*1e6).round().long().numpy()
-        means.append(dtw(millionths, lengths[a], lengths[b]))
-    return np.concatenate(means) if means else np.zeros(0)
+        means[chosen] = dtw(millionths, lengths[a], lengths[b])
+    return means
 
 # %% ../nbs/24_probing.ipynb #eddd8ffb
 def split_syllable(text: str) -> tuple | None:
