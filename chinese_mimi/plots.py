@@ -6,9 +6,9 @@
 __all__ = ['COLORS', 'LINES', 'INK', 'style', 'new_axes', 'waveform', 'mel_spectrogram', 'f0_contour', 'token_colors',
            'token_heatmap', 'codebook_usage_plot', 'loss_curves', 'bars_over_baseline', 'share_matrices',
            'duration_histogram', 'percentage_lines', 'feature_map', 'similarity_matrix', 'numbered_spans', 'histogram',
-           'named_curves', 'bars_with_intervals', 'named_bars', 'preference_bars', 'curves_with_intervals',
-           'confusion_matrix', 'spectrogram_over_f0', 'compare_f0', 'grouped_bars', 'stacked_bars', 'fig_to_png',
-           'data_uri', 'png_data_uri', 'audio_data_uri', 'Player', 'player']
+           'named_curves', 'bars_with_intervals', 'named_bars', 'named_bar_panels', 'preference_bars',
+           'curves_with_intervals', 'confusion_matrix', 'spectrogram_over_f0', 'compare_f0', 'grouped_bars',
+           'stacked_bars', 'fig_to_png', 'data_uri', 'png_data_uri', 'audio_data_uri', 'Player', 'player']
 
 # %% ../nbs/02_plots.ipynb #0f2b2525
 import io
@@ -449,6 +449,25 @@ def named_bars(
     ax.set_yticks(range(len(names)), names)
     ax.invert_yaxis()
     return ax
+
+# %% ../nbs/02_plots.ipynb #89ed4fb2
+@plt.rc_context(style())
+def named_bar_panels(
+    names: list,
+    panels: dict,     # title -> (values, low, high), (N,) each
+    limits=None,      # of the values' axis
+    reference=None,   # a value that is marked by a dotted line
+    xlabel="",
+    title="",
+):
+    "`named_bars` side by side, the names on the left; the axes."
+    fig, axes = new_axes(1, len(panels), .8 + .2*len(names), squeeze=False)
+    for ax, (heading, bars) in zip(axes[0], panels.items()):
+        named_bars(names, *bars, ax, limits, reference, xlabel)
+        ax.set_title(heading)
+        if ax is not axes[0, 0]: ax.set_yticklabels([])
+    if title: fig.suptitle(title, x=.01, ha="left", fontsize=10)
+    return axes[0]
 
 # %% ../nbs/02_plots.ipynb #02ad7024
 @plt.rc_context(style())

@@ -31,7 +31,7 @@ from .quantizer import CodebookStats, sample_rows
 from .weights import load_weights, locate, tuned_card, write_native
 from .codec import Mimi
 from .runs import refuse_other_config
-from .discriminators import MultiScaleSTFTDiscriminator
+from .discriminators import Discriminators
 from .losses import MultiScaleMelLoss, RealAndFake, adversarial_losses, cosine_distillation, wave_loss
 from .balancer import Balanced, Balancer
 from .distributed import Ranks, tune_cuda
@@ -192,7 +192,7 @@ class Networks:
         if self.device.type == "cuda": tune_cuda(tf32=cfg.precision in ("tf32", "bfloat16"))
         torch.manual_seed(cfg.seed)
         self.generator = self._new_generator(teacher_dim).to(self.device, self.dtype)
-        self.discriminator = MultiScaleSTFTDiscriminator(cfg.discriminator).to(self.device, self.dtype)
+        self.discriminator = Discriminators(cfg.discriminator).to(self.device, self.dtype)
         src = cfg.discriminator.init_from
         if src: start_discriminator_from(self.discriminator, src, self.device)
 
@@ -358,7 +358,7 @@ class StagedState(CheckpointedState):
 
     def _reset_discriminator(self):
         torch.manual_seed(self.stage.seed)
-        self.discriminator.load_state_dict(MultiScaleSTFTDiscriminator(self.cfg.discriminator).state_dict())
+        self.discriminator.load_state_dict(Discriminators(self.cfg.discriminator).state_dict())
         self.opt_d.state.clear()
         self.readiness = Readiness()
 
