@@ -62,11 +62,10 @@ class Balancer(BalancerState):
         weights,              # `{name: weight}`; those of the losses given to `balance` share the gradient
         cfg=BalancerConfig(), # not enabled: the plain gradient of the weighted sum
         average=lambda x: x,  # 1-D tensor -> its mean over ranks
-        world=1,              # ranks whose parameter gradients will be averaged
         eps=1e-12,
     ):
         super().__init__()
-        self.weights, self.cfg, self.average, self.world, self.eps = dict(weights), cfg, average, world, eps
+        self.weights, self.cfg, self.average, self.eps = dict(weights), cfg, average, eps
 
     def balance(self,
         losses,  # `{name: scalar}`, means over the items of this rank
@@ -92,6 +91,7 @@ class Balancer(BalancerState):
 
     def scales(self, state, size) -> list:
         "The factor of each loss in `state` for a rank's batch of `size` items."
-        share = self.cfg.total_norm*self.world/sum(self.weights[k] for k in state)
-        if not self.cfg.per_batch_item: share /= math.sqrt(size*self.world)
+        reference = self.cfg.reference_batch
+        share = self.cfg.total_norm*reference/size/sum(self.weights[k] for k in state)
+        if not self.cfg.per_batch_item: share /= math.sqrt(reference)   # the norm is that of all items together
         return [share*self.weights[k]/(self.eps + total/count) for k, (total, count) in state.items()]

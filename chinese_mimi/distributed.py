@@ -30,6 +30,11 @@ class Collectives:
         "The mean of x over all ranks, the same bits on each."
         return self.sum(x)/self.world
 
+    def broadcast(self, x):
+        "x of rank 0, written into x of all ranks."
+        if self.world > 1: dist.broadcast(x, 0)
+        return x
+
     def gather(self, x):
         "x of all ranks, concatenated along the batch in the order of the global sample index."
         if self.world == 1: return x

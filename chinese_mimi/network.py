@@ -24,9 +24,10 @@ class MimiOutput:
     "The results of a training pass."
     wav: torch.Tensor          # (B, 1, T) reconstruction
     codes: torch.Tensor        # (B, K, F) int64
-    commitment: torch.Tensor   # scalar
+    commitment: torch.Tensor   # (B, F): of each frame
     semantic: torch.Tensor     # (B, D, F): the quantized semantic branch, for distillation
     stats: list                # one `CodebookStats` per codebook
+    latent: torch.Tensor       # (B, D, F): what was quantized
 
 # %% ../nbs/14_network.ipynb #08f0c082
 class MimiNetwork(nn.Module):
@@ -61,13 +62,16 @@ class MimiNetwork(nn.Module):
         x = latent if self.upsample is None else self.upsample(latent)
         return self.decoder(self.decoder_transformer(x))
 
-    def forward(self, wav, n_codebooks=None, unquantized=None) -> MimiOutput:
+    def forward(self, wav, n_codebooks=None, unquantized=None, mask=None) -> MimiOutput:
         """One training pass on wav (B, 1, F * frame_size).
 
         n_codebooks: (B,) codebooks that reach the decoder, all if None. unquantized: (B,) bool, items whose latent
-        reaches it unquantized. Codes, statistics and commitment are those of all codebooks whatever is left out."""
-        q = self.quantizer(self.latent(wav), n_codebooks, unquantized)
-        return MimiOutput(self.synthesize(q.output.to(wav.dtype)), q.codes, q.commitment, q.semantic, q.stats)
+        reaches it unquantized. mask: (B, F) bool, frames that are no padding, all if None. Codes and statistics are
+        those of all codebooks whatever is left out. Encoder and quantizer compute in float32 under autocast too."""
+        with torch.autocast(wav.device.type, enabled=False):
+            latent = self.latent(wav)
+            q = self.quantizer(latent, n_codebooks, unquantized, mask)
+        return MimiOutput(self.synthesize(q.output.to(wav.dtype)), q.codes, q.commitment, q.semantic, q.stats, latent)
 
 # %% ../nbs/14_network.ipynb #1ae2afb1
 @torch.no_grad()

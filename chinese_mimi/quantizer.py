@@ -22,30 +22,40 @@ def nearest(x, centres):
         return torch.addmm((centres*centres).sum(1), x, centres.T, alpha=-2).argmin(1)
 
 # %% ../nbs/13_quantizer.ipynb #10a02113
-def assign(x, codes, n: int):
-    "Rows of x, (m, C), per code, (n,), and their sum, (n, C)."
-    counts = torch.zeros(n, dtype=x.dtype, device=x.device).index_add_(0, codes, torch.ones_like(x[:, 0]))
-    return counts, x.new_zeros(n, x.shape[1]).index_add_(0, codes, x)
+def assign(
+    x,          # (m, C)
+    codes,      # (m,)
+    n: int,     # codes in all
+    mask=None,  # (m,) bool: the rows that count, all if None
+):
+    "Rows of x per code, (n,), and their sum, (n, C)."
+    weights = torch.ones_like(x[:, 0]) if mask is None else mask.to(x.dtype)
+    counts = torch.zeros(n, dtype=x.dtype, device=x.device).index_add_(0, codes, weights)
+    return counts, x.new_zeros(n, x.shape[1]).index_add_(0, codes, x*weights[:, None])
 
 # %% ../nbs/13_quantizer.ipynb #58f56bf8
 def sample_rows(
     x,          # (m, C)
     n: int,     # rows to draw
     generator,  # CPU `torch.Generator`
+    mask=None,  # (m,) bool: the rows that may be drawn, one at least; all if None
 ):
-    "n rows of x drawn without replacement while there are enough: (n, C)."
-    if len(x) >= n: i = torch.randperm(len(x), generator=generator)[:n]
-    else: i = torch.randint(len(x), (n,), generator=generator)
-    return x[i.to(x.device)]
+    "n rows of x in random order, each once before any is drawn again: (n, C)."
+    order = torch.randperm(len(x), generator=generator).to(x.device)
+    turn = torch.arange(n, device=x.device)
+    if mask is None: return x[order[turn % len(x)]]
+    order = order[torch.argsort(~mask[order], stable=True)]     # those that may be drawn come first
+    return x[order[turn % mask.sum()]]
 
 # %% ../nbs/13_quantizer.ipynb #5fc83ad1
-def kmeans(x, n: int, iters: int, generator):
-    "n centres of the rows of x, (m, C) -> (n, C), and the rows of each, (n,); centres without rows do not move."
-    centres = sample_rows(x, n, generator)
+def kmeans(x, n: int, iters: int, generator, mask=None):
+    """n centres of the rows of x, (m, C) -> (n, C), and the rows of each, (n,); centres without rows do not move.
+    mask: (m,) bool, the rows that count, all if None."""
+    centres = sample_rows(x, n, generator, mask)
     for _ in range(iters):
-        counts, sums = assign(x, nearest(x, centres), n)
+        counts, sums = assign(x, nearest(x, centres), n, mask)
         centres = torch.where(counts[:, None] > 0, sums / counts.clamp(min=1)[:, None], centres)
-    return centres, assign(x, nearest(x, centres), n)[0]
+    return centres, assign(x, nearest(x, centres), n, mask)[0]
 
 # %% ../nbs/13_quantizer.ipynb #6a5400c6
 class _MovingAverages(nn.Module):
@@ -58,11 +68,11 @@ class _MovingAverages(nn.Module):
         self.register_buffer("initialized", torch.zeros(1))
 
     @torch.no_grad()
-    def initialize(self, x, iters: int, generator):
-        "Take the k-means centres of x, (n, C), as codes."
+    def initialize(self, x, iters: int, generator, mask=None):
+        "Take the k-means centres of x, (n, C), as codes; mask: (n,) bool, the rows that count, all if None."
         n_codes = len(self.usage)
-        centres, _ = kmeans(x.to(self.embedding_sum), n_codes, iters, generator)
-        self.usage.fill_(max(1., len(x)/n_codes))
+        centres, counts = kmeans(x.to(self.embedding_sum), n_codes, iters, generator, mask)
+        self.usage.copy_((counts.sum()/n_codes).clamp(min=1).expand(n_codes))
         self.embedding_sum.copy_(centres * self.usage[:, None])
         self.initialized.fill_(1)
 
@@ -105,7 +115,7 @@ class Codebook(_MovingAverages):
 class CodebookStats:
     "The inputs and choices of one codebook in a training step of one rank."
     inputs: torch.Tensor   # (B, F, C): the vectors that were quantized, no gradient
-    counts: torch.Tensor   # (size,): how often each code was chosen
+    counts: torch.Tensor   # (size,): how often each code was chosen, padding left out
     sums: torch.Tensor     # (size, C): sum of the vectors that chose it
 
 @dataclass
@@ -113,7 +123,7 @@ class Quantized:
     "What a quantizer gives to training."
     output: torch.Tensor       # (B, D, F): towards the decoder; straight-through gradient
     codes: torch.Tensor        # (B, K, F) int64
-    commitment: torch.Tensor   # scalar: mean squared distance of the inputs of all codebooks to their codes
+    commitment: torch.Tensor   # (B, F): mean squared distance of inputs to their codes, over the codebooks in use
     semantic: torch.Tensor     # (B, D, F): the quantized semantic branch alone
     stats: list                # one `CodebookStats` per codebook
 
@@ -142,41 +152,47 @@ class _Residual(nn.Module):
         return self.output_proj(total.transpose(1, 2).to(self.output_proj.weight.dtype))
 
     @torch.no_grad()
-    def initialize(self, x, iters: int, generator):
-        "k-means on a latent (B, D, F), codebook after codebook; those that are initialized stay."
+    def initialize(self, x, iters: int, generator, mask=None):
+        "k-means on a latent (B, D, F), codebook after codebook; those that are initialized stay. mask: (B, F) bool."
         residual = self.input_proj(x).transpose(1, 2).flatten(0, 1)
+        rows = None if mask is None else mask.flatten()
         for book in self.codebooks:
-            if not book.initialized: book.initialize(residual, iters, generator)
+            if not book.initialized: book.initialize(residual, iters, generator, rows)
             residual = residual - book.decode(book.encode(residual)).to(residual)
 
 # %% ../nbs/13_quantizer.ipynb #ce46b841
 class ResidualQuantizer(_Residual):
     "Projection to `codebook_dim`, codebooks one after another on what is left, projection back."
-    def _quantize(self, z, n):
-        "z (B, F, C) -> the sum of its first n codes (B, F, C), codes (B, K, F), commitment and stats by codebook"
-        residual, total, codes, commitment, stats = z, 0, [], [], []
+    def _quantize(self, z, n, mask):
+        """z (B, F, C) -> the sum of its first n codes (B, F, C), codes (B, K, F), their squared distances summed over
+        these codebooks (B, F), and stats by codebook"""
+        residual, total, distance, codes, stats = z, 0, 0, [], []
+        rows = None if mask is None else mask.flatten()
         for k, book in enumerate(self.codebooks):
             inputs = residual.detach()
             c = book.encode(inputs)
             q = book.decode(c)
-            stats.append(CodebookStats(inputs, *assign(inputs.flatten(0, 1), c.flatten(), book.size)))
-            commitment.append(F.mse_loss(residual, q))
+            stats.append(CodebookStats(inputs, *assign(inputs.flatten(0, 1), c.flatten(), book.size, rows)))
+            used = 1 if n is None else (n > k)[:, None]
+            distance = distance + (residual - q).square().mean(-1)*used
+            total = total + (q if n is None else q*used[..., None])
             residual = residual - q
-            total = total + (q if n is None else q*(n > k)[:, None, None])
             codes.append(c)
-        return total, torch.stack(codes, 1), commitment, stats
+        return total, torch.stack(codes, 1), distance, stats
 
     def _project_back(self, y): return self.output_proj(y.transpose(1, 2))
 
-    def forward(self, x, n=None, unquantized=None):
-        """x (B, D, F), n (B,) codebooks for each item, unquantized (B,) bool -> the output and the quantized latent,
-        (B, D, F) both, codes (B, K, F), and lists of commitments and `CodebookStats`, one per codebook."""
+    def forward(self, x, n=None, unquantized=None, mask=None):
+        """x (B, D, F), n (B,) codebooks for each item, unquantized (B,) bool, mask (B, F) bool -> the output and the
+        quantized latent, (B, D, F) both, codes (B, K, F), squared distances summed over the n codebooks (B, F), and
+        `CodebookStats`, one per codebook. An item without codebooks gives zeros, without a gradient."""
         z = self.input_proj(x).transpose(1, 2)
         z = z if z.dtype == torch.float64 else z.float()
-        total, codes, commitment, stats = self._quantize(z, n)
+        total, codes, distance, stats = self._quantize(z, n, mask)
         quantized = z + (total - z).detach()                    # straight through: its gradient is that of z
+        if n is not None: quantized = torch.where((n > 0)[:, None, None], quantized, total)
         output = quantized if unquantized is None else torch.where(unquantized[:, None, None], z, quantized)
-        return self._project_back(output), self._project_back(quantized), codes, commitment, stats
+        return self._project_back(output), self._project_back(quantized), codes, distance, stats
 
 # %% ../nbs/13_quantizer.ipynb #91131e11
 class SplitQuantizer(nn.Module):
@@ -206,17 +222,17 @@ class SplitQuantizer(nn.Module):
         y = self.semantic.decode(codes[:, :s])
         return y + self.acoustic.decode(codes[:, s:]) if codes.shape[1] > s else y
 
-    def forward(self, x, n=None, unquantized=None) -> Quantized:
-        """x (B, D, F); n (B,) codebooks for each item, all if None; unquantized (B,) bool, none if None.
-        Codes, statistics and commitment are those of all codebooks."""
+    def forward(self, x, n=None, unquantized=None, mask=None) -> Quantized:
+        """x (B, D, F); n (B,) codebooks for each item, all if None; unquantized (B,) bool, none if None; mask (B, F)
+        bool: frames that are no padding, all if None. Codes are those of all codebooks, and so are statistics."""
         rest = None if n is None else n - self.cfg.n_semantic
-        s_output, semantic, s_codes, s_commitment, s_stats = self.semantic(x, n, unquantized)
-        a_output, _, a_codes, a_commitment, a_stats = self.acoustic(x, rest, unquantized)
-        commitment = torch.stack(s_commitment + a_commitment).mean()
+        s_output, semantic, s_codes, s_distance, s_stats = self.semantic(x, n, unquantized, mask)
+        a_output, _, a_codes, a_distance, a_stats = self.acoustic(x, rest, unquantized, mask)
+        commitment = (s_distance + a_distance)/(self.cfg.n_codebooks if n is None else n[:, None])
         codes = torch.cat([s_codes, a_codes], 1)
         return Quantized(s_output + a_output, codes, commitment, semantic, s_stats + a_stats)
 
     @torch.no_grad()
-    def initialize(self, x, generator):
-        "k-means on a latent (B, D, F), codebook after codebook; those that are initialized stay."
-        for part in self.semantic, self.acoustic: part.initialize(x, self.cfg.kmeans_iters, generator)
+    def initialize(self, x, generator, mask=None):
+        "k-means on a latent (B, D, F), codebook after codebook; those that are initialized stay. mask: (B, F) bool."
+        for part in self.semantic, self.acoustic: part.initialize(x, self.cfg.kmeans_iters, generator, mask)

@@ -6,6 +6,7 @@
 __all__ = ['ResidualUnit', 'EncoderBlock', 'SeanetEncoder', 'DecoderBlock', 'SeanetDecoder']
 
 # %% ../nbs/11_seanet.ipynb #c1377390
+import torch
 from torch import nn
 import torch.nn.functional as F
 from .config import SeanetConfig
@@ -106,3 +107,9 @@ class SeanetDecoder(_Seanet):
         self.conv_in = CausalConv1d(cfg.dimension, n, cfg.kernel_size)
         self.blocks = nn.ModuleList(DecoderBlock(cfg, n//2**i, stride) for i, stride in enumerate(cfg.strides))
         self.conv_out = CausalConv1d(cfg.n_filters, 1, cfg.last_kernel_size)
+
+    def forward(self, x):
+        x = self.conv_in(x)
+        for block in self.blocks[:-1]: x = block(x)
+        with torch.autocast(x.device.type, enabled=False):      # what follows is the waveform's resolution
+            return self.conv_out(F.elu(self.blocks[-1](x.to(self.conv_out.weight.dtype))))

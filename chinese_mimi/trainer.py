@@ -4,12 +4,14 @@
 
 # %% auto #0
 __all__ = ['draw_dropout', 'lr_scale', 'Generator', 'weight_groups', 'freeze_encoder', 'keep_memory', 'require_compiler',
-           'remove_unfinished_libraries', 'compile_blocks', 'start_from', 'start_discriminator_from', 'Networks',
-           'waveform_weights', 'TrainerState', 'CheckpointedState', 'StagedState', 'Part', 'split', 'Schedule',
-           'random_generator', 'initialize_codebooks', 'begin', 'add', 'reconstruct', 'reconstruction_losses',
-           'discriminator_losses', 'waveform_gradients', 'backward_discriminators', 'discriminate', 'balance',
-           'count_frames', 'latent_loss', 'backward', 'grad_norm', 'gradient_norms', 'join_stats', 'replace_dead',
-           'update_codebooks', 'step_optimizers', 'update_averages', 'skip', 'update', 'Trainer']
+           'remove_unfinished_libraries', 'compile_blocks', 'start_from', 'start_discriminator_from',
+           'normalize_weights', 'normalized_parts', 'folded', 'load_folded', 'plain_codec', 'Networks',
+           'waveform_weights', 'Readiness', 'TrainerState', 'CheckpointedState', 'StagedState', 'Part', 'split',
+           'Schedule', 'random_generator', 'initialize_codebooks', 'begin', 'add', 'reconstruct', 'without_padding',
+           'reconstruction_losses', 'discriminator_losses', 'waveform_gradients', 'backward_discriminators',
+           'discriminate', 'balance', 'count_frames', 'latent_loss', 'squared_norms', 'backward', 'grad_norm',
+           'gradient_norms', 'join_stats', 'replace_dead', 'update_codebooks', 'step_optimizers', 'update_averages',
+           'skip', 'read_numbers', 'update_codec', 'update', 'Trainer']
 
 # %% ../nbs/45_trainer.ipynb #9d6abc98
 import ctypes, io, math, os, shutil, sys, time
@@ -21,6 +23,7 @@ import numpy as np
 import torch
 from torch import nn
 from torch.profiler import record_function
+from torch.nn.utils.parametrizations import weight_norm
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from .core import ConfigError, MimiError, atomic_dir
 from .config import TrainConfig, save_config
@@ -37,8 +40,8 @@ from .distributed import Ranks
 def draw_dropout(cfg: TrainConfig, indices):
     "For global sample indices (B,): how many codebooks each keeps, (B,), and which pass unquantized, (B,) bool."
     rngs = [np.random.default_rng([cfg.seed, 1, int(i)]) for i in indices]
-    full = cfg.model.quantizer.n_codebooks
-    n = [int(r.integers(1, full + 1)) if cfg.dropout.codebooks else full for r in rngs]
+    fewest, full = cfg.dropout.fewest, cfg.model.quantizer.n_codebooks
+    n = [int(r.integers(fewest, full + 1)) if cfg.dropout.codebooks else full for r in rngs]
     return torch.tensor(n), torch.tensor([r.random() < cfg.dropout.unquantized for r in rngs])
 
 # %% ../nbs/45_trainer.ipynb #5bc7fd42
@@ -60,9 +63,9 @@ class Generator(nn.Module):
         self.codec, self.head = codec, None
         if teacher_dim: self.head = nn.Linear(codec.config.seanet.dimension, teacher_dim)
 
-    def forward(self, wav, n_codebooks, unquantized):
+    def forward(self, wav, n_codebooks, unquantized, mask=None):
         "The codec's `MimiOutput`, its `semantic` in the teacher's space, (B, F, teacher_dim); None without a teacher."
-        out = self.codec(wav, n_codebooks, unquantized)
+        out = self.codec(wav, n_codebooks, unquantized, mask)
         return replace(out, semantic=None if self.head is None else self.head(out.semantic.transpose(1, 2)))
 
 # %% ../nbs/45_trainer.ipynb #10c81376
@@ -75,12 +78,12 @@ def weight_groups(module, decay: float):
     return [dict(params=matrices, weight_decay=decay), dict(params=rest, weight_decay=0.)]
 
 # %% ../nbs/45_trainer.ipynb #eb3b779a
-def freeze_encoder(codec: Mimi):
-    """All between the waveform and the codebooks is not trained:
-    the same speech keeps its latent, and with frozen codebooks its tokens."""
+def freeze_encoder(codec: Mimi, frozen=True):
+    """All between the waveform and the codebooks is not trained, or is again:
+    frozen, the same speech keeps its latent, and with frozen codebooks its tokens."""
     projections = codec.quantizer.semantic.input_proj, codec.quantizer.acoustic.input_proj
     for part in codec.encoder, codec.encoder_transformer, codec.downsample, *projections:
-        if part is not None: part.requires_grad_(False)
+        if part is not None: part.requires_grad_(not frozen)
 
 # %% ../nbs/45_trainer.ipynb #4e07926a
 def keep_memory():
@@ -115,18 +118,18 @@ def compile_blocks(codec: Mimi):
 
 # %% ../nbs/45_trainer.ipynb #599ce4e3
 def start_from(codec: Mimi, cfg: TrainConfig):
-    """Load the weights of `cfg.init_from`: (info of that model, how many codebooks never change).
+    """Load the weights of `cfg.init_from`: (info of that model, how many codebooks are its own).
     With fewer codebooks the last ones are dropped; further ones are made from the first batch.
     Raises `ConfigError` for another shape."""
     config, tensors, info = load_weights(cfg.init_from)
-    frozen = min(config.quantizer.n_codebooks, codec.n_codebooks) if "codebooks" in cfg.freeze else 0
+    loaded = min(config.quantizer.n_codebooks, codec.n_codebooks)
     config.quantizer.n_codebooks = codec.config.quantizer.n_codebooks
     if not config.same_network(codec.config):
         raise ConfigError(f"init_from: {cfg.init_from} has another shape than this configuration's model; "
                           "take its config.yaml as `model`, or another source")
     own = codec.state_dict()
     codec.load_state_dict(own | {k: v for k, v in tensors.items() if k in own})
-    return info, frozen
+    return info, loaded
 
 # %% ../nbs/45_trainer.ipynb #c941b644
 def _read_state(file, device):
@@ -148,6 +151,37 @@ def start_discriminator_from(discriminator, src, device):
         raise ConfigError(f"discriminator.init_from: the discriminators of {src} have another shape; "
                           "take filters and n_ffts from its train.yaml") from None
 
+# %% ../nbs/45_trainer.ipynb #76a98932
+def normalize_weights(codec: Mimi):
+    "Train the convolutions of encoder and decoder as direction and size."
+    for part in codec.encoder, codec.decoder:
+        for conv in [m for m in part.modules() if isinstance(m, (nn.Conv1d, nn.ConvTranspose1d))]: weight_norm(conv)
+
+def normalized_parts(codec) -> dict:
+    "The directions and sizes in a codec's state, by name; empty where all weights are plain."
+    return {name: v for name, v in codec.state_dict().items() if ".parametrizations." in name}
+
+def folded(codec) -> dict:
+    "A codec's state with plain weights."
+    tensors = {name: v for name, v in codec.state_dict().items() if ".parametrizations." not in name}
+    names = {name.split(".parametrizations.")[0] for name in normalized_parts(codec)}
+    return tensors | {f"{name}.weight": codec.get_submodule(name).weight.detach() for name in sorted(names)}
+
+# %% ../nbs/45_trainer.ipynb #8346222f
+@torch.no_grad()
+def load_folded(codec, tensors):
+    "Load plain weights into a codec of either kind."
+    parts = normalized_parts(codec)
+    codec.load_state_dict({name: parts[name] if name in parts else tensors[name] for name in codec.state_dict()})
+    for name in {name.split(".parametrizations.")[0] for name in parts}:
+        codec.get_submodule(name).weight = tensors[f"{name}.weight"]
+
+def plain_codec(codec: Mimi) -> Mimi:
+    "A copy of a codec with plain weights, in evaluation mode."
+    plain = Mimi(codec.config).to(codec.device, codec.dtype)
+    plain.load_state_dict(folded(codec))
+    return plain.eval()
+
 # %% ../nbs/45_trainer.ipynb #6a0e75c1
 class Networks:
     "Codec and discriminators on their device, each rank with the same weights."
@@ -163,13 +197,18 @@ class Networks:
 
     def _new_generator(self, teacher_dim):
         codec = Mimi(self.cfg.model)
-        self.parent, self.frozen_books = None, 0            # info of the initial model; codebooks that never change
-        if self.cfg.init_from: self.parent, self.frozen_books = start_from(codec, self.cfg)
-        if "encoder" in self.cfg.freeze: freeze_encoder(codec)
+        self.parent, self.loaded_books = None, codec.n_codebooks    # info of the initial model; its codebooks
+        if self.cfg.init_from: self.parent, self.loaded_books = start_from(codec, self.cfg)
+        if self.cfg.optim.weight_norm: normalize_weights(codec)
         return Generator(codec, teacher_dim)
 
     @property
     def codec(self): return self.generator.codec
+
+    def freeze(self, parts):
+        "Train all but these parts: `encoder`, and `codebooks`, which are then those of the initial model."
+        self.frozen_books = self.loaded_books if "codebooks" in parts else 0
+        freeze_encoder(self.codec, "encoder" in parts)
 
     def wrap(self):
         "Make the modules that the step calls: data-parallel ones, and discriminators for steps that do not train them."
@@ -183,6 +222,25 @@ def waveform_weights(loss) -> dict:
     weights = dict(adversarial=loss.adversarial, feature=loss.feature, mel=loss.mel, wave=loss.wave)
     return {k: w for k, w in weights.items() if w > 0}
 
+# %% ../nbs/45_trainer.ipynb #296603cc
+class Readiness:
+    "For how many steps discriminators have learnt, how well they do, and whether their warm-up is over."
+    DECAY = .98   # of the moving average: about fifty steps
+    def __init__(self): self.steps, self.total, self.weight, self.ready = 0, 0., 0., False
+
+    @property
+    def hinge(self): return self.total/self.weight if self.weight else 2.  # moving average; 2 is chance
+
+    def update(self, hinge: float, cfg):
+        "Take in the loss of a step; once the warm-up is over, it stays so. cfg: `DiscriminatorConfig`."
+        self.steps += 1
+        self.total, self.weight = self.DECAY*self.total + hinge, self.DECAY*self.weight + 1
+        self.ready = self.ready or (self.steps >= cfg.warmup and self.hinge < cfg.ready)
+
+    def state_dict(self): return dict(vars(self))
+
+    def load_state_dict(self, state): vars(self).update(state)
+
 # %% ../nbs/45_trainer.ipynb #3496c25f
 class TrainerState(Networks):
     "All that a run has to remember between two steps: networks, optimizers, balancer, averages and counters."
@@ -192,15 +250,23 @@ class TrainerState(Networks):
         average = get_ema_multi_avg_fn(optim.ema_decay)
         self.averaged = AveragedModel(self.codec, multi_avg_fn=average, use_buffers=True)
         self.mel = MultiScaleMelLoss(cfg.model.sample_rate).to(self.device, self.dtype)
-        self.balancer = Balancer(waveform_weights(cfg.loss), cfg.balancer, self.ranks.mean, self.ranks.world)
+        self.balancer = Balancer(waveform_weights(cfg.loss), cfg.balancer, self.ranks.mean)
         self.opt = torch.optim.AdamW(weight_groups(self.generator, optim.weight_decay), lr=optim.lr, **adam)
         adam |= dict(lr=optim.lr_discriminator, weight_decay=0.)
         self.opt_d = torch.optim.AdamW(self.discriminator.parameters(), **adam)
-        self.wrap()
         if cfg.compile: compile_blocks(self.codec)
         self.step, self.skipped, self.in_row = 0, 0, 0      # steps; those skipped; those skipped one after another
         self.samples = 0                                    # of the stage's stream that have been taken
-        self.stage, self.stage_start = cfg.of_stage(0), 0   # its configuration, and its first step
+        self.readiness = Readiness()
+        self.begin_stage(0)
+
+    def begin_stage(self, k):
+        "Take the losses of stage k, and train what it trains."
+        _, self.stage_start = self.cfg.stage_at(self.step)  # its first step
+        self.stage = self.cfg.of_stage(k)                   # its configuration
+        self.balancer.weights = waveform_weights(self.stage.loss)
+        self.freeze(self.stage.freeze)
+        self.wrap()
 
     @property
     def per_step(self): return self.cfg.data.batch_size*self.cfg.optim.accumulate*self.ranks.world  # samples
@@ -211,15 +277,24 @@ class TrainerState(Networks):
         head = self.generator.head.state_dict() if self.generator.head is not None else {}
         return counters | dict(ranks=self.ranks.world, head=head, discriminator=self.discriminator.state_dict(),
                                opt=self.opt.state_dict(), opt_d=self.opt_d.state_dict(),
-                               balancer=self.balancer.state_dict(), n_averaged=self.averaged.n_averaged)
+                               balancer=self.balancer.state_dict(), n_averaged=self.averaged.n_averaged,
+                               readiness=self.readiness.state_dict(), weight_norm=self._normalized())
+
+    def _normalized(self):
+        "Directions and sizes of weights that are trained as such, which the weights alone do not tell"
+        return [normalized_parts(codec) for codec in (self.codec, self.averaged.module)]
 
     def restore(self, state):
         "Take over what `state` returned; what a version before 0.2 left out is filled in."
         missing = dict(in_row=0, samples=state["step"]*self.per_step, per_step=self.per_step, ranks=self.ranks.world)
+        missing |= dict(readiness=self.readiness.state_dict(), weight_norm=[{}, {}])
         for key, value in missing.items(): state.setdefault(key, value)
         for key in "step", "skipped", "in_row", "samples": setattr(self, key, state[key])
         if self.generator.head is not None: self.generator.head.load_state_dict(state["head"])
-        for name in "discriminator", "opt", "opt_d", "balancer": getattr(self, name).load_state_dict(state[name])
+        for name in "discriminator", "opt", "opt_d", "balancer", "readiness":
+            getattr(self, name).load_state_dict(state[name])
+        for codec, parts in zip((self.codec, self.averaged.module), state["weight_norm"]):
+            codec.load_state_dict(parts, strict=False)
         self.averaged.n_averaged = state["n_averaged"]
 
 # %% ../nbs/45_trainer.ipynb #8cdcf21d
@@ -229,7 +304,7 @@ def _packed(state):
     torch.save(state, out)
     return out.getbuffer()
 
-def _on_cpu(module): return {k: v.detach().cpu().contiguous() for k, v in module.state_dict().items()}
+def _on_cpu(codec): return {k: v.detach().cpu().contiguous() for k, v in folded(codec).items()}
 
 class CheckpointedState(TrainerState):
     "A trainer's state that can be written and read."
@@ -250,7 +325,7 @@ class CheckpointedState(TrainerState):
         refuse_other_config(self.cfg, folder/"train.yaml")
         for module, averaged in (self.codec, False), (self.averaged.module, True):
             _, tensors, _ = load_weights(folder, averaged=averaged)
-            module.load_state_dict({k: v.to(self.dtype) for k, v in tensors.items()})
+            load_folded(module, {k: v.to(self.dtype) for k, v in tensors.items()})
         state = _read_state(folder/"trainer.pt", self.device)
         self.restore(state)
         return state
@@ -259,7 +334,7 @@ class CheckpointedState(TrainerState):
     def averaged_codec(self):
         "The codec with averaged weights, for validation."
         codec = (self.averaged.module if self.averaged.n_averaged else self.codec).eval()
-        try: yield codec
+        try: yield plain_codec(codec) if self.cfg.optim.weight_norm else codec
         finally: codec.train()
 
 # %% ../nbs/45_trainer.ipynb #92454160
@@ -267,8 +342,7 @@ class StagedState(CheckpointedState):
     "A trainer's state that moves from stage to stage."
     def enter(self, k):
         "Go on with the configuration of stage k. At its first step, what it resets begins anew."
-        _, self.stage_start = self.cfg.stage_at(self.step)
-        self.stage = self.cfg.of_stage(k)
+        self.begin_stage(k)
         if not self.cfg.stages or self.step != self.stage_start or self.step == 0: return
         self.samples = 0
         for name in self.cfg.stages[k].reset: getattr(self, f"_reset_{name}")()
@@ -285,6 +359,7 @@ class StagedState(CheckpointedState):
         torch.manual_seed(self.stage.seed)
         self.discriminator.load_state_dict(MultiScaleSTFTDiscriminator(self.cfg.discriminator).state_dict())
         self.opt_d.state.clear()
+        self.readiness = Readiness()
 
 # %% ../nbs/45_trainer.ipynb #e9ae855e
 @dataclass
@@ -324,6 +399,17 @@ class Schedule(StagedState):
         return self.adversarial and self.step % self.stage.discriminator.every == 0
 
     @property
+    def listens(self):
+        "Whether the codec is trained against the discriminators: from the first of their steps on, or after a warm-up."
+        return self.adversarial and (self.readiness.ready or not self.stage.discriminator.warmup)
+
+    @property
+    def trains_codec(self):
+        "Whether a loss on the waveform counts; not in the warm-up of discriminators where there is no other loss."
+        loss = self.stage.loss
+        return self.listens or loss.mel > 0 or loss.wave > 0
+
+    @property
     def distills(self):
         "Whether the semantic branch follows a teacher."
         return self.generator.head is not None and self.stage.loss.distill > 0
@@ -347,9 +433,13 @@ def initialize_codebooks(trainer, parts):
     "k-means of new codebooks on the latent of a whole batch, once; not where it has numbers that are not finite."
     first = trainer.step == trainer.in_row
     if not first or trainer.codec.quantizer.initialized: return
+    ranks, quantizer = trainer.ranks, trainer.codec.quantizer
     eager = torch.compiler.set_stance("force_eager") if trainer.cfg.compile else nullcontext()
-    with eager: latent = trainer.ranks.gather(torch.cat([trainer.codec.latent(part.wav) for part in parts]))
-    if latent.isfinite().all(): trainer.codec.quantizer.initialize(latent, random_generator(trainer.cfg.seed, 2))
+    with eager: latent = ranks.gather(torch.cat([trainer.codec.latent(part.wav) for part in parts]))
+    if not latent.isfinite().all(): return
+    mask = ranks.gather(torch.cat([part.mask for part in parts]))
+    if ranks.rank == 0: quantizer.initialize(latent, random_generator(trainer.cfg.seed, 2), mask)
+    for buffer in quantizer.buffers(): ranks.broadcast(buffer)
 
 # %% ../nbs/45_trainer.ipynb #77da954c
 def begin(trainer, batch) -> list:
@@ -372,7 +462,13 @@ def reconstruct(trainer, part, keep_graph=True):
     "The `MimiOutput` of a part, its semantic branch in the teacher's space; with a graph for `backward`, or without."
     generator = trainer.parallel_generator if keep_graph else trainer.generator
     with torch.set_grad_enabled(keep_graph), trainer.autocast():
-        return generator(part.wav, part.n_codebooks, part.unquantized)
+        return generator(part.wav, part.n_codebooks, part.unquantized, part.mask)
+
+# %% ../nbs/45_trainer.ipynb #66a64776
+def without_padding(wav, mask):
+    "(B, 1, F * frame_size) with zeros in the frames where mask, (B, F) bool, is False."
+    frames = wav.view(len(wav), mask.shape[1], -1)
+    return (frames*mask[..., None]).view_as(wav)
 
 # %% ../nbs/45_trainer.ipynb #51d7bc60
 @record_function("mel and wave losses")
@@ -404,15 +500,16 @@ def backward_discriminators(trainer, loss):
 # %% ../nbs/45_trainer.ipynb #86eaf68c
 def discriminate(trainer, part, wav, logs) -> dict:
     "The gradient of each loss at the reconstruction, by name; the discriminators' own are added to their parameters."
-    fake = wav.detach().to(trainer.dtype).requires_grad_()
+    wav = wav.detach().to(trainer.dtype).requires_grad_()
+    fake = without_padding(wav, part.mask)
     losses = reconstruction_losses(trainer, fake, part.wav)
     learns = trainer.trains_discriminator
     both = trainer.parallel_discriminator if learns else trainer.fixed_discriminator
     with trainer.exchange(both, part.last):
-        if trainer.adversarial:
+        if learns or trainer.listens:
             loss, adversarial = discriminator_losses(trainer, both, fake, part.wav)
-            losses |= adversarial
-        gradients = waveform_gradients(trainer, losses, fake)
+            if trainer.listens: losses |= adversarial
+        gradients = waveform_gradients(trainer, losses, wav) if losses else {}
         if learns:
             backward_discriminators(trainer, part.share*loss)
             add(logs, part.share, discriminator=loss)
@@ -427,19 +524,31 @@ def balance(trainer, gradients) -> Balanced:
 
 # %% ../nbs/45_trainer.ipynb #de0e574f
 def count_frames(trainer, parts):
-    "Frames of all parts that are no padding, 0-d: the mean over ranks, where it is needed."
-    frames = sum(part.mask.sum() for part in parts).to(trainer.dtype)
-    return trainer.ranks.mean(frames) if trainer.distills else frames
+    "Frames of all parts that are no padding, 0-d: the mean over ranks."
+    return trainer.ranks.mean(sum(part.mask.sum() for part in parts).to(trainer.dtype))
 
 def latent_loss(trainer, part, output, frames, logs):
-    "Commitment and distillation, 0-d: the losses that do not pass through the waveform."
+    "Commitment and distillation, 0-d, means over `frames`: the losses that do not pass through the waveform."
     weights = trainer.stage.loss
-    loss = part.share*weights.commitment*output.commitment
-    add(logs, part.share, commitment=output.commitment)
-    if not trainer.distills: return loss
+    commitment = (output.commitment*part.mask).sum()/frames
+    add(logs, commitment=commitment)
+    if not trainer.distills: return weights.commitment*commitment
     distill = cosine_distillation(output.semantic, part.features, part.mask, count=frames)
     add(logs, distill=distill)
-    return loss + weights.distill*distill
+    return weights.commitment*commitment + weights.distill*distill
+
+# %% ../nbs/45_trainer.ipynb #4b0cc243
+@contextmanager
+def squared_norms(latent, loss, logs):
+    """Add to the logs the squares of two gradients at the latent, (B, D, F), where it has one: that of `loss`, as
+    `latent`, and that of the rest of the backward pass in this block, as `waveform`."""
+    if not latent.requires_grad:
+        yield
+        return
+    own = torch.autograd.grad(loss, latent, retain_graph=True)[0]
+    latent.retain_grad()
+    yield
+    add(logs, latent=own.square().sum(), waveform=(latent.grad - own).square().sum())
 
 # %% ../nbs/45_trainer.ipynb #7d988655
 @record_function("codec backward")
@@ -450,7 +559,7 @@ def backward(trainer, part, output, gradient, frames, logs):
     if loss.requires_grad:                          # a frozen encoder has no commitment to learn
         tensors.append(loss)
         gradients.append(None)
-    torch.autograd.backward(tensors, gradients)
+    with squared_norms(output.latent, loss, logs): torch.autograd.backward(tensors, gradients)
 
 # %% ../nbs/45_trainer.ipynb #b0094609
 def grad_norm(module, max_norm=0.):
@@ -459,12 +568,15 @@ def grad_norm(module, max_norm=0.):
     if max_norm > 0: torch.nn.utils.clip_grads_with_norm_(module.parameters(), max_norm, norm)
     return norm
 
-def gradient_norms(trainer) -> dict:
-    "Norms of the gradients of codec and discriminators, which are then clipped to `optim.max_norm`."
-    norm = grad_norm(trainer.generator, trainer.cfg.optim.max_norm)
-    norm_d = torch.zeros((), device=trainer.device)
-    if trainer.trains_discriminator: norm_d = grad_norm(trainer.discriminator, trainer.cfg.optim.max_norm)
-    return dict(grad_norm=norm, grad_norm_discriminator=norm_d)
+def gradient_norms(trainer, logs) -> dict:
+    """Norms of the gradients of codec and discriminators, which are then clipped to `optim.max_norm`; and, where the
+    encoder is trained, of those at the latent, from the waveform's losses and from the latent's own."""
+    norms = {f"grad_norm_{part}": logs.pop(part).sqrt() for part in ("waveform", "latent") if part in logs}
+    for name, learns, module in (("grad_norm", trainer.trains_codec, trainer.generator),
+                                 ("grad_norm_discriminator", trainer.trains_discriminator, trainer.discriminator)):
+        none = torch.zeros((), device=trainer.device)
+        norms[name] = grad_norm(module, trainer.cfg.optim.max_norm) if learns else none
+    return norms
 
 # %% ../nbs/45_trainer.ipynb #8d3f60fe
 def join_stats(stats) -> CodebookStats:
@@ -472,32 +584,34 @@ def join_stats(stats) -> CodebookStats:
     if len(stats) == 1: return stats[0]
     return CodebookStats(torch.cat([s.inputs for s in stats]), sum(s.counts for s in stats), sum(s.sums for s in stats))
 
-def replace_dead(trainer, k, inputs):
-    "Put vectors drawn from the inputs of all ranks, (B, F, C) of each, in the place of codebook k's dead codes."
-    book = trainer.codec.quantizer.codebooks[k]
-    dead = book.dead()
-    if not dead.any(): return
+def replace_dead(trainer, k, inputs, mask):
+    """Put vectors drawn from the inputs of all ranks, (B, F, C) of each, in the place of codebook k's dead codes.
+    mask: (B, F) of all ranks, frames that are no padding. Whether there are dead codes is not asked: the device would
+    have to be waited for."""
+    book, generator = trainer.codec.quantizer.codebooks[k], random_generator(trainer.cfg.seed, 3, trainer.step, k)
     rows = trainer.ranks.gather(inputs).flatten(0, 1)
-    book.replace(dead, sample_rows(rows, book.size, random_generator(trainer.cfg.seed, 3, trainer.step, k)))
+    book.replace(book.dead(), sample_rows(rows, book.size, generator, mask.flatten()))
 
 # %% ../nbs/45_trainer.ipynb #ba00e55d
 @record_function("codebooks")
 @torch.no_grad()
-def update_codebooks(trainer, stats):
-    "Counts and sums of all ranks into the moving averages; now and then dead codes are replaced. `stats`: by codebook."
+def update_codebooks(trainer, stats, mask):
+    """Counts and sums of all ranks into the moving averages; now and then dead codes are replaced. `stats`: by
+    codebook; mask: (B, F), frames of this rank that are no padding."""
     books = trainer.codec.quantizer.codebooks
     totals = trainer.ranks.sum(torch.cat([torch.cat([s.counts[:, None], s.sums], 1) for s in stats]))
     check = (trainer.step + 1) % trainer.cfg.model.quantizer.check_every == 0
+    if check: mask = trainer.ranks.gather(mask)
     for k, (book, total) in enumerate(zip(books, totals.split(books[0].size))):
         if k < trainer.frozen_books: continue
         book.update(total[:, 0], total[:, 1:])
-        if check: replace_dead(trainer, k, stats[k].inputs)
+        if check: replace_dead(trainer, k, stats[k].inputs, mask)
 
 # %% ../nbs/45_trainer.ipynb #c7feeeb5
 @record_function("optimizers")
-def step_optimizers(trainer, with_discriminator):
-    trainer.opt.step()
-    if with_discriminator: trainer.opt_d.step()
+def step_optimizers(trainer, codec, discriminator):
+    if codec: trainer.opt.step()
+    if discriminator: trainer.opt_d.step()
 
 @record_function("averages")
 def update_averages(trainer): trainer.averaged.update_parameters(trainer.codec)
@@ -508,21 +622,36 @@ def skip(trainer) -> dict:
     trainer.in_row += 1
     return dict(skipped=1)
 
-def update(trainer, balanced, stats, logs) -> dict:
+def read_numbers(trainer, logs):
+    """The step's values as numbers of this rank, by name; how many are not finite, and the mean of the discriminators'
+    loss, over all ranks. The one place of a step where the host waits for the device."""
+    values = torch.stack([v.detach().double() for v in logs.values()])
+    hinge = logs.get("discriminator", torch.zeros((), device=trainer.device)).detach().double()
+    shared = trainer.ranks.sum(torch.stack([(~values.isfinite()).sum().double(), hinge]))
+    *numbers, broken, hinge = torch.cat([values, shared]).tolist()
+    return dict(zip(logs, numbers)), broken, hinge/trainer.ranks.world
+
+def update_codec(trainer, balanced, stats, mask):
+    "What follows the codec's optimizer. The balancer's norms are among the numbers that were found finite."
+    trainer.balancer.state = balanced.state
+    update_codebooks(trainer, [join_stats(book) for book in zip(*stats)], mask)
+    update_averages(trainer)
+
+def update(trainer, parts, balanced, stats, logs) -> dict:
     """Move on by the gradients that are there; returns the step's losses and norms by name, as numbers of this rank.
     Where one of them is not finite, on any rank, nothing moves: `skipped` = 1 and no more. `stats`: by part."""
-    learns = trainer.trains_discriminator
-    logs |= gradient_norms(trainer)
-    numbers = torch.stack([v.detach().double() for v in logs.values()])
+    codec, discriminator = trainer.trains_codec, trainer.trains_discriminator
+    logs |= gradient_norms(trainer, logs)
+    if codec: logs |= {f"norm_{k}": v for k, v in balanced.norms.items()}
+    row, broken, hinge = read_numbers(trainer, logs)
     trainer.step += 1
     trainer.samples += trainer.per_step
-    if trainer.ranks.sum((~numbers.isfinite()).sum()): return skip(trainer)
+    if broken: return skip(trainer)
     trainer.in_row = 0
-    step_optimizers(trainer, learns)
-    trainer.balancer.commit(balanced.state)
-    update_codebooks(trainer, [join_stats(book) for book in zip(*stats)])
-    update_averages(trainer)
-    return dict(zip(logs, numbers.tolist())) | {f"norm_{k}": v.item() for k, v in balanced.norms.items()}
+    step_optimizers(trainer, codec, discriminator)
+    if codec: update_codec(trainer, balanced, stats, torch.cat([part.mask for part in parts]))
+    if discriminator: trainer.readiness.update(hinge, trainer.stage.discriminator)
+    return row
 
 # %% ../nbs/45_trainer.ipynb #bcee751f
 class Trainer(Schedule):
@@ -533,10 +662,11 @@ class Trainer(Schedule):
         single, logs, gradients, stats = len(parts) == 1, {}, [], []
 
         for part in parts:
-            output = reconstruct(self, part, keep_graph=single)
+            output = reconstruct(self, part, keep_graph=single and self.trains_codec)
             gradients.append(discriminate(self, part, output.wav, logs))
             stats.append(output.stats)
 
+        if not self.trains_codec: return update(self, parts, None, stats, logs)
         balanced = balance(self, gradients)
         frames = count_frames(self, parts)
 
@@ -545,4 +675,4 @@ class Trainer(Schedule):
                 if not single: output = reconstruct(self, part)
                 backward(self, part, output, gradient, frames, logs)
 
-        return update(self, balanced, stats, logs)
+        return update(self, parts, balanced, stats, logs)
