@@ -26,7 +26,7 @@ import torch
 from . import __version__
 from .audio import AudioError
 from .core import ConfigError, MimiError, atomic_write, available_cpus, pick_device
-from .metrics import METRICS, OPTIONAL_METRICS, TABLE_METRICS
+from .metrics import METRICS, TABLE_METRICS
 from .metrics import align, codebook_usage, entropy_bit_rate, mean_ci, score
 from .tones import ToneReader, syllable, tone_agreement
 from .neural_metrics import DNSMOS_REMEDY, SPEAKER_REMEDY, Judges, load_judges

@@ -14,7 +14,6 @@ import os, unicodedata
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib import import_module
-from importlib.metadata import version
 from importlib.util import find_spec
 from math import ceil
 from pathlib import Path
@@ -51,7 +50,7 @@ def character_error_rate(text: str, transcript: str) -> float:
     n = len(characters(text))
     return character_errors(text, transcript)/n if n else Gap("no text is known")
 
-# %% ../nbs/08_neural_metrics.ipynb #8c29175e
+# %% ../nbs/08_neural_metrics.ipynb #1fe651b9
 SHORTEST = .5  # seconds
 
 def judge_gap(wav, sr: int, judge="a judge") -> str:
@@ -61,7 +60,7 @@ def judge_gap(wav, sr: int, judge="a judge") -> str:
     n = torch.as_tensor(wav).numel()
     return f"shorter than the {SHORTEST} s that {judge} needs" if n < SHORTEST*sr else ""
 
-# %% ../nbs/08_neural_metrics.ipynb #a366cbd0
+# %% ../nbs/08_neural_metrics.ipynb #236cefb5
 def installed(*packages: str) -> bool:
     "Whether all of these packages can be imported; none is."
     return all(find_spec(package) for package in packages)
@@ -73,7 +72,7 @@ def packaged_file(package: str, file: str, remedy: str) -> Path:
     if not path.is_file(): raise MimiError(f"{path}: is not there, so this {package} is damaged or too new; {remedy}")
     return path
 
-# %% ../nbs/08_neural_metrics.ipynb #58da377c
+# %% ../nbs/08_neural_metrics.ipynb #d884b522
 class PerProcess:
     "What `make()` returns, made once in each process that asks."
     def __init__(self, make): self.make, self.made = make, {}
@@ -117,7 +116,7 @@ class Recognizer(_Transcripts):
 
     def transcribe(self, wav): return self.pipe(dict(raw=wav, sampling_rate=self.rate))["text"]
 
-# %% ../nbs/08_neural_metrics.ipynb #9a51eaaf
+# %% ../nbs/08_neural_metrics.ipynb #93923c09
 CTRANSLATE2_FILES = "model.bin", "config.json", "tokenizer.json"
 _WHISPER_REMEDY = "pip install 'chinese-mimi[whisper]'"
 
@@ -138,7 +137,7 @@ def _load_whisper(name):
         raise MimiError(f"{name}: cannot be used as a recogniser ({first_sentence(e)}); "
                         f"get the whole folder again, or {_WHISPER_REMEDY}") from None
 
-# %% ../nbs/08_neural_metrics.ipynb #88bb7f52
+# %% ../nbs/08_neural_metrics.ipynb #3905fb3e
 class WhisperRecognizer(_Transcripts):
     """Whisper as a CTranslate2 folder, by faster-whisper on the CPU: Mandarin, the best of a beam of five, no sampling.
     The prompt asks for simplified characters and punctuation."""
@@ -191,7 +190,7 @@ class SpeakerSimilarity:
             if isinstance(embedding, Gap): return embedding
         return float(a @ b)
 
-# %% ../nbs/08_neural_metrics.ipynb #2823e349
+# %% ../nbs/08_neural_metrics.ipynb #24d01678
 _ENCODER_RATE, _WINDOW, _HOP = 16000, 160, 160   # Hz; frames of a window, 1.6 s; samples of a frame
 
 @lru_cache(None)
@@ -212,7 +211,7 @@ def encoder_windows(n_samples: int) -> list:
     if len(starts) > 1 and n_samples - starts[-1]*_HOP < .75*_WINDOW*_HOP: starts.pop()
     return starts
 
-# %% ../nbs/08_neural_metrics.ipynb #c369835b
+# %% ../nbs/08_neural_metrics.ipynb #f6507e21
 class SpeakerEncoder(nn.Module):
     "The network: mel power (N, 160, 40) -> embeddings (N, 256) of length 1, no number negative."
     def __init__(self):
@@ -236,7 +235,7 @@ def load_speaker_encoder(path) -> SpeakerEncoder:
                         f"{SPEAKER_REMEDY} --force-reinstall") from None
     return encoder.eval()
 
-# %% ../nbs/08_neural_metrics.ipynb #4c56fba9
+# %% ../nbs/08_neural_metrics.ipynb #482bb7ab
 QUIETEST = 10**(-30/20)  # RMS to which a quieter recording is raised for the speaker encoder: -30 dB
 
 class PackagedSpeakerSimilarity(SpeakerSimilarity):
@@ -260,7 +259,7 @@ class PackagedSpeakerSimilarity(SpeakerSimilarity):
         windows = torch.stack([mel[start:start + _WINDOW] for start in starts])
         return self.model(windows.to(self.device)).mean(0)
 
-# %% ../nbs/08_neural_metrics.ipynb #e3cb8a47
+# %% ../nbs/08_neural_metrics.ipynb #664af8bc
 _DNSMOS_RATE, _DNSMOS_SAMPLES = 16000, 144160   # Hz; of a window, 9.01 s
 MOST_WINDOWS = 32  # of one signal
 
@@ -271,7 +270,7 @@ def dnsmos_windows(wav) -> list:
     starts = range(0, count, ceil(count/MOST_WINDOWS))
     return [wav[s*_DNSMOS_RATE:][:_DNSMOS_SAMPLES] for s in starts]
 
-# %% ../nbs/08_neural_metrics.ipynb #ca3c3913
+# %% ../nbs/08_neural_metrics.ipynb #8616eb0c
 _OPINIONS = {  # of the network's outputs in turn, to the scale of its listeners: coefficients of x^2, x, 1
     "dnsmos_sig": (-.08397278, 1.22083953, .0052439),
     "dnsmos_bak": (-.13166888, 1.60915514, -.39604546),
@@ -302,7 +301,7 @@ class Dnsmos:
         outputs = np.concatenate([self.session().run(None, {"input_1": w[None].numpy()})[0] for w in windows])
         return {k: float(np.polyval(p, outputs[:, i]).mean()) for i, (k, p) in enumerate(_OPINIONS.items())}
 
-# %% ../nbs/08_neural_metrics.ipynb #f25872a3
+# %% ../nbs/08_neural_metrics.ipynb #dbacef9d
 @dataclass
 class Judges:
     "The neural judges that are there."

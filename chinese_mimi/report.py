@@ -19,7 +19,7 @@ from markupsafe import Markup
 import numpy as np
 
 from .mel import plot_mel
-from .metrics import MAIN_METRICS, METRICS, TABLE_METRICS, f0, plot_f0
+from .metrics import METRICS, TABLE_METRICS, f0, plot_f0
 from .plots import (
     COLORS, LINES, bars_with_intervals, codebook_usage_plot, compare_f0, confusion_matrix,
     curves_with_intervals, new_axes, player, png_data_uri, spectrogram_over_f0, token_heatmap)
@@ -357,7 +357,7 @@ def neural_metrics_remark(summary: dict) -> str:
     "The recogniser, the speaker model and DNSMOS that were used, or that there was none."
     asr, speaker, dnsmos = (summary["judges"][k] for k in ("asr", "speaker", "dnsmos"))
     remarks = ["No recogniser was given: no character error rate.",
-               f"No speaker model was given, and resemblyzer is not installed ({SPEAKER_REMEDY}): no speaker similarity.",
+               f"No speaker model was given, resemblyzer is not installed ({SPEAKER_REMEDY}): no speaker similarity.",
                f"speechmos and onnxruntime are not installed ({DNSMOS_REMEDY}): no DNSMOS."]
     if asr: remarks[0] = f"CER by {asr['name']}, on the originals it is {number(asr['cer_original'], 3)}."
     if speaker: remarks[1] = f"Speaker similarity by {speaker}."

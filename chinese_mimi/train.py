@@ -4,9 +4,10 @@
 
 # %% auto #0
 __all__ = ['COUNTS', 'SAMPLES', 'SHOWN', 'find_target', 'Data', 'read_stages', 'validation_rows', 'validation_judges',
-           'score_pair', 'score_counts', 'target_features', 'distill_distance', 'validate', 'Interrupt', 'Speed',
-           'reporter', 'Session', 'average_logs', 'codebook_health', 'warn_of_collapse', 'log_step', 'log_skipped',
-           'validation_scores', 'validate_and_log', 'report_start', 'enter_stage', 'train_stage', 'train', 'main']
+           'check_validation', 'score_pair', 'score_counts', 'target_features', 'distill_distance', 'abx_score',
+           'validate', 'Interrupt', 'Speed', 'reporter', 'Session', 'average_logs', 'codebook_health',
+           'warn_of_collapse', 'log_step', 'log_skipped', 'validation_scores', 'validate_and_log', 'report_start',
+           'enter_stage', 'train_stage', 'train', 'main']
 
 # %% ../nbs/46_train.ipynb #ab04d9b3
 import argparse, atexit, gc, math, re, signal, sys, time
@@ -95,6 +96,11 @@ def validation_judges(
     "The judges of a run, loaded once. Raises `MimiError` for a recogniser that cannot be loaded."
     return load_judges(asr or None, device=device)
 
+def check_validation(cfg: TrainConfig, device):
+    "Load what validations need: a wrong `checkpoint.asr` or `checkpoint.abx` is refused here, before the first step."
+    validation_judges(cfg.checkpoint.asr, str(device))
+    if cfg.checkpoint.abx: read_manifest(cfg.checkpoint.abx)
+
 # %% ../nbs/46_train.ipynb #1a008050
 COUNTS = 1, 2, 4, 8  # codebooks
 
@@ -136,6 +142,12 @@ def distill_distance(
     latent = codec.latent(torch.nn.functional.pad(wav[None], (0, padding)).to(head.weight))
     semantic = head(codec.quantizer(latent).semantic.transpose(1, 2))[:, :len(features)]
     return cosine_distillation(semantic, features[None].to(semantic), semantic.new_ones(semantic.shape[:2])).item()
+
+# %% ../nbs/46_train.ipynb #bcb041d4
+def abx_score(codec, rows) -> dict:
+    "`valid_abx`: the ABX error of the semantic codebook on labelled syllables, 0 to 1, chance 0.5."
+    from chinese_mimi.probing import abx_of_rows
+    return dict(valid_abx=abx_of_rows(codec, rows).error)
 
 # %% ../nbs/46_train.ipynb #251c6d4c
 @torch.no_grad()
@@ -295,7 +307,9 @@ def validation_scores(session, rows, target, each) -> dict:
     judges, head = validation_judges(checkpoint.asr, str(trainer.device)), trainer.generator.head
     with trainer.averaged_codec() as codec:
         def distill(row, wav): return distill_distance(codec, head, target, row, wav)
-        return validate(codec, rows, each, judges, distill if head is not None and target is not None else None)
+        distills = head is not None and target is not None
+        scores = validate(codec, rows, each, judges, distill if distills else None)
+        return scores | abx_score(codec, read_manifest(checkpoint.abx)) if checkpoint.abx else scores
 
 def validate_and_log(
     session,
