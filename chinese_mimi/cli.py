@@ -372,9 +372,11 @@ def evaluate(
         metavar="DIR|MANIFEST",
         help="Isolated syllables, with their pinyin (ma1) as text or file name: for tone agreement.")] = None,
     asr: Annotated[str | None, typer.Option(
-        metavar="MODEL", help="A speech recogniser of transformers: for the character error rate.")] = None,
+        metavar="MODEL",
+        help="A speech recogniser, of transformers or a CTranslate2 folder: for the character error rate.")] = None,
     speaker: Annotated[str | None, typer.Option(
-        metavar="MODEL", help="An x-vector model of transformers: for speaker similarity.")] = None,
+        metavar="MODEL",
+        help="An x-vector model of transformers: for speaker similarity, in place of the one installed.")] = None,
     workers: Workers = None,
     as_json: Json = False,
     device: Device = "auto",

@@ -19,10 +19,11 @@ from markupsafe import Markup
 import numpy as np
 
 from .mel import plot_mel
-from .metrics import MAIN_METRICS, METRICS, OPTIONAL_METRICS, f0, plot_f0
+from .metrics import METRICS, TABLE_METRICS, f0, plot_f0
 from .plots import (
     COLORS, LINES, bars_with_intervals, codebook_usage_plot, compare_f0, confusion_matrix,
     curves_with_intervals, new_axes, player, png_data_uri, spectrogram_over_f0, token_heatmap)
+from .neural_metrics import DNSMOS_REMEDY, SPEAKER_REMEDY
 from .probing import information_plot, shared_tokens_plot
 from .manifest import plural
 
@@ -110,7 +111,7 @@ def _best(systems: list, key: str):
 def systems_table(summary: dict) -> dict:
     "One row for each system: bit rate, main metrics with their intervals, speed; the best of each column is marked."
     systems = summary["systems"]
-    keys = present(systems[0]["metrics"], MAIN_METRICS + OPTIONAL_METRICS)
+    keys = present(systems[0]["metrics"], TABLE_METRICS)
     best = {k: _best(systems, k) for k in keys}
     def cell(key, value):
         digits, is_best = METRICS[key].digits, best[key] is not None and value["mean"] == best[key]
@@ -353,13 +354,15 @@ def delays_remark(summary: dict) -> str:
 
 # %% ../nbs/51_report.ipynb #b6a15161
 def neural_metrics_remark(summary: dict) -> str:
-    "The recogniser and the speaker model that were used, or that there was none."
-    asr, speaker = summary["judges"]["asr"], summary["judges"]["speaker"]
-    cer = "No recogniser was given: no character error rate."
-    if asr: cer = f"CER by {asr['name']}, on the originals it is {number(asr['cer_original'], 3)}."
-    similarity = "No speaker model was given: no speaker similarity."
-    if speaker: similarity = f"Speaker similarity by {speaker}."
-    return f"{cer} {similarity}"
+    "The recogniser, the speaker model and DNSMOS that were used, or that there was none."
+    asr, speaker, dnsmos = (summary["judges"][k] for k in ("asr", "speaker", "dnsmos"))
+    remarks = ["No recogniser was given: no character error rate.",
+               f"No speaker model was given, resemblyzer is not installed ({SPEAKER_REMEDY}): no speaker similarity.",
+               f"speechmos and onnxruntime are not installed ({DNSMOS_REMEDY}): no DNSMOS."]
+    if asr: remarks[0] = f"CER by {asr['name']}, on the originals it is {number(asr['cer_original'], 3)}."
+    if speaker: remarks[1] = f"Speaker similarity by {speaker}."
+    if dnsmos: remarks[2] = f"{dnsmos['name']}, on the originals it is {number(dnsmos['original'])}."
+    return " ".join(remarks)
 
 # %% ../nbs/51_report.ipynb #a6998ed0
 def files_table(rows: list, most=400) -> dict:

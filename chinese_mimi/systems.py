@@ -20,7 +20,7 @@ from .audio import AudioError, find_audio, read, resample
 from .core import ConfigError
 from .config import load_config
 from .metrics import bit_rate, mel_distance
-from .neural_metrics import character_error_rate
+from .neural_metrics import Judges
 from .weights import shipped
 from .codec import Mimi
 from .files import decode_long, encode_long
@@ -256,7 +256,7 @@ class FileResult:
     outputs: list        # an `Output` for each system
     codes: dict          # label of a model -> (K, F) int32
     left_out: dict       # label of a trained model -> `left_out_distances`; empty where not asked for
-    cer_original: float | None = None   # character error rate of the original, where a recogniser is given
+    original: dict = field(default_factory=dict)   # scores of the original by the judges that need no reference
 
 def run_systems(
     path,
@@ -280,14 +280,10 @@ def run_systems(
 # %% ../nbs/50_systems.ipynb #5b30c13a
 def add_neural_metrics(
     result: FileResult,
-    sr: int,       # Hz
-    text="",       # transcript of the file
-    asr=None,      # a `Recognizer`
-    speaker=None,  # a `SpeakerSimilarity`
+    sr: int,         # Hz
+    text: str,       # transcript of the file, empty where there is none
+    judges: Judges,
 ):
-    "Add the character error rate and the speaker similarity to each output's scores."
-    def cer(wav): return character_error_rate(text, asr(wav, sr) if text else "")
-    for output in result.outputs:
-        if asr: output.scores["cer"] = cer(output.wav)
-        if speaker: output.scores["speaker_similarity"] = speaker(result.wav, output.wav, sr)
-    if asr: result.cer_original = cer(result.wav)
+    "Add what the judges say to the scores of each output, and of the original."
+    for output in result.outputs: output.scores |= judges(result.wav, output.wav, sr, text)
+    result.original |= judges.alone(result.wav, sr, text)
