@@ -29,7 +29,7 @@ from .teacher import (
     INDEX_ENTRY, SAMPLE_RATE, STAND_IN, FeatureStore, check_frame_rate, constant_loss, manifest_digest, map_npy,
     npy_bytes, standardised, teacher_features, teacher_from_spec, unit_vectors)
 
-# %% ../nbs/35_features.ipynb #08213ec2
+# %% ../nbs/35_features.ipynb #1ca93966
 class Rows:
     "Rows of several manifests as one list: `keys` and `durations` are arrays, the rows are read when asked for."
     def __init__(self, manifests, places=None):
@@ -71,7 +71,7 @@ def read_summary(file) -> dict:
     try: return json.loads(file.read_text())
     except (OSError, ValueError): return dict(key=None)
 
-# %% ../nbs/35_features.ipynb #84033094
+# %% ../nbs/35_features.ipynb #fc511e24
 def blocks(features, frames=4096):
     "Yield (F, dim) in pieces of so many frames."
     for start in range(0, len(features), frames): yield features[start:start + frames]
@@ -110,7 +110,7 @@ def index_entries(
     entries = entries[entries["frames"] > 0]
     return entries[np.argsort(entries["key"], kind="stable")]
 
-# %% ../nbs/35_features.ipynb #c61a1fd1
+# %% ../nbs/35_features.ipynb #530b1a16
 @dataclass
 class Part:
     "The rows that one extraction adds to a folder, in the order of their shards."
@@ -145,7 +145,7 @@ def read_parts(out) -> list:
             raise MimiError(f"{file}: is damaged; name another folder by --out, or delete this one") from None
     return parts
 
-# %% ../nbs/35_features.ipynb #39d1c64f
+# %% ../nbs/35_features.ipynb #c5de2d2f
 @dataclass
 class StoredShard:
     "A finished shard, and the keys and durations of its rows."
@@ -169,7 +169,7 @@ def stored_shards(out, parts) -> list:
             stored.append(StoredShard(shard.number, part.keys[span], part.durations[span], summary))
     return stored
 
-# %% ../nbs/35_features.ipynb #8efeed24
+# %% ../nbs/35_features.ipynb #884900b1
 def is_broken(path) -> bool:
     "Whether a file cannot be read."
     return isinstance(load_audio(dict(path=path), SAMPLE_RATE), Failure)
@@ -194,7 +194,7 @@ def check_durations(out, rows, stored):
     raise ConfigError(f"{out}: {row['id']} has {before:g} s there and {row['duration']:g} s in the manifest; give each "
                       "utterance its own id, or name another folder by --out")
 
-# %% ../nbs/35_features.ipynb #f83ae5f4
+# %% ../nbs/35_features.ipynb #11fe6929
 def read_index(out) -> dict:
     "index.json of a folder, empty where there is none, or it is damaged."
     try: return json.loads((out/"index.json").read_text())
@@ -216,17 +216,18 @@ def plan_part(out, rows, teacher, frame_rate, shard_rows=None):
     "The last `Part` of a folder where it was made for these rows, else a new one. Raises `ConfigError`."
     parts, manifest = read_parts(out), manifest_digest(rows)
     check_folder(out, parts, manifest, teacher, frame_rate)
-    if parts and parts[-1].manifest == manifest: return parts[-1]
     stored = stored_shards(out, parts)
     check_durations(out, rows, stored)
     new = rows.where(~np.isin(rows.keys, done_keys(stored)))
+    if parts and parts[-1].manifest == manifest:
+        if not len(new) or np.isin(new.keys, parts[-1].keys).any(): return parts[-1]
     first = parts[-1].first + len(parts[-1].shards) if parts else 0
     shard_rows = shard_rows or max(20, min(1000, len(new)//64))
     part = Part(len(parts), first, shard_rows, manifest, teacher.name, frame_rate, teacher.dim, new.keys, new.durations)
     if len(new): write_part(out, part)
     return part
 
-# %% ../nbs/35_features.ipynb #981cd318
+# %% ../nbs/35_features.ipynb #950acb7d
 MOST_FRAMES = 1 << 20  # that the constant prediction's loss is computed from
 
 def read_shard(out, number):
@@ -322,7 +323,7 @@ class FeatureJob(ShardJob):
         with ThreadPool(4) as threads:
             for _, wavs in ahead(threads, self.load, batches, 6): yield apply_to_readable(features, wavs)
 
-# %% ../nbs/35_features.ipynb #0778eba5
+# %% ../nbs/35_features.ipynb #937a8e4a
 def _write(self, shard, results):
     empty = np.zeros((0, self.teacher.dim), np.float16)
     features = [empty if isinstance(f, Failure) else f for f in results.values()]
