@@ -170,7 +170,7 @@ def select_layer(
     if layer == "mean": return torch.stack(out.hidden_states).mean(0).float()
     return out.hidden_states[int(layer)].float()
 
-# %% ../nbs/33_teacher.ipynb #57caaad7
+# %% ../nbs/33_teacher.ipynb #7b54ad07
 def check_layer(path, layer, most: int) -> str:
     "The layer as text. Raises `ConfigError` unless it is `mean`, `last`, or a number from 0 to `most`."
     name = str(layer)
@@ -214,7 +214,7 @@ class HubertTeacher:
         attention = mask.long() if self.maskable else None
         return select_layer(self.model(wav*mask, attention_mask=attention, output_hidden_states=True), self.layer)
 
-# %% ../nbs/33_teacher.ipynb #a212af10
+# %% ../nbs/33_teacher.ipynb #9abb297a
 class WavLMTeacher(HubertTeacher):
     "WavLM through transformers."
     kind, network = "wavlm", "WavLMModel"
@@ -224,7 +224,7 @@ class WavLMTeacher(HubertTeacher):
             warnings.filterwarnings("ignore", "Support for mismatched key_padding_mask")
             return super().__call__(wav, lengths)
 
-# %% ../nbs/33_teacher.ipynb #7097312e
+# %% ../nbs/33_teacher.ipynb #622f08a7
 SILENCE = 50  # frames of 20 ms that a window of Whisper's goes on behind the speech, at least
 
 def window_frames(frames: int, longest: int) -> int:
@@ -249,7 +249,7 @@ def group_windows(
             groups.setdefault(window_frames(stop - start, longest), []).append((i, start, stop))
     return groups
 
-# %% ../nbs/33_teacher.ipynb #2c18e8eb
+# %% ../nbs/33_teacher.ipynb #ba826fe2
 class WhisperTeacher:
     "The states of Whisper's encoder through transformers."
     semantic = True
@@ -284,7 +284,7 @@ class WhisperTeacher:
         self.encoder.embed_positions = torch.nn.Embedding.from_pretrained(self.positions[:frames])
         return select_layer(self.encoder(mel.to(self.device), output_hidden_states=True), self.layer)
 
-# %% ../nbs/33_teacher.ipynb #63df0c76
+# %% ../nbs/33_teacher.ipynb #6331774d
 @torch.no_grad()
 def _states(self, wav, lengths=None):
     "(B, T) -> (B, F, dim), each utterance in a window little longer than itself; longer ones than `longest` are cut."
@@ -299,7 +299,7 @@ def _states(self, wav, lengths=None):
 
 WhisperTeacher.__call__ = _states
 
-# %% ../nbs/33_teacher.ipynb #c3f2675b
+# %% ../nbs/33_teacher.ipynb #e505a100
 def load_ctranslate2(path, device):
     "A Whisper of CTranslate2 on a device. Raises `ConfigError` where it cannot be loaded, or CTranslate2 is absent."
     try: from ctranslate2.models import Whisper
@@ -418,7 +418,7 @@ def stored_frames(
     at = np.minimum(index["key"].searchsorted(keys), len(index) - 1)
     return np.where(index["key"][at] == keys, index["frames"][at], 0)
 
-# %% ../nbs/33_teacher.ipynb #1126199f
+# %% ../nbs/33_teacher.ipynb #6f2ef5c7
 def standardised(
     features,    # (F, dim)
     statistics,  # (2, dim) float32: mean and deviation of each dimension; None leaves the features as they are
