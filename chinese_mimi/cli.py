@@ -195,7 +195,7 @@ def extract(
     device: Device = "auto",
     dtype: Dtype = "float32",
 ):
-    """Store the teacher's features of every utterance that the folder lacks, beside those that it has.
+    """Store the teacher's features of what the folder lacks.
 
     \b
     Example: chinese-mimi extract data/premium/train.jsonl \\
