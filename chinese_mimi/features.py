@@ -337,7 +337,7 @@ def _write(self, shard, results):
 
 def _finish(self):
     index, parts = read_index(self.out), read_parts(self.out)
-    manifests = {*self.manifests, *index.get("manifests", [])}
+    manifests = {*self.manifests, self.part.manifest, *index.get("manifests", [])}
     meta = dict(teacher=self.teacher.name, dim=self.teacher.dim, semantic=self.teacher.semantic)
     meta |= dict(frame_rate=self.part.frame_rate, manifests=sorted(manifests))
     write_index(self.out, stored_shards(self.out, parts), meta)
