@@ -187,28 +187,30 @@ def durations(
 # %% ../nbs/63_cli.ipynb #6615b9c1
 @app.command()
 def extract(
-    manifest: Manifest,
+    manifest: Annotated[list[Path], typer.Argument(metavar="MANIFEST...", help="Manifests that prepare wrote.")],
     teacher: Annotated[str, typer.Option(
-        metavar="TEACHER", help="hubert:PATH, a folder or a hub id OWNER/NAME; also wavlm:PATH and whisper:PATH; or "
-                                "logmel, a stand-in without semantic distillation.")],
+        metavar="TEACHER", help="hubert:PATH, wavlm:PATH or whisper:PATH, a folder or a hub id OWNER/NAME, with @mean, "
+                                "@last or @N for a layer; or logmel, a stand-in without semantic distillation.")],
     out: Out,
     device: Device = "auto",
     dtype: Dtype = "float32",
 ):
-    """Store the teacher's features of every utterance.
+    """Store the teacher's features of what the folder lacks.
 
     \b
     Example: chinese-mimi extract data/premium/train.jsonl \\
                  --teacher hubert:TencentGameMate/chinese-hubert-large --out data/premium/features"""
     import torch
     from chinese_mimi.core import pick_device
-    from chinese_mimi.teacher import teacher_from_spec
+    from chinese_mimi.manifest import plural
     from chinese_mimi.features import extract
     check_dtype(dtype)
     device = pick_device(device)
     with torch.autocast(device.type, getattr(torch, dtype), enabled=dtype in ("bfloat16", "float16")):
-        store = extract(manifest, teacher_from_spec(teacher, device), out)
-    if store: print(f"{out}: features of {store.teacher}, {store.dim} wide")
+        store = extract(manifest, teacher, out, device=device)
+    if store is None: return
+    print(f"{out}: features of {plural(len(store), 'utterance')}, {store.teacher}, {store.dim} wide; "
+          f"the best constant prediction has a distillation loss of {store.constant_loss:.3f}")
 
 # %% ../nbs/63_cli.ipynb #5ad1b74d
 def device_overrides(device, dtype) -> list:
