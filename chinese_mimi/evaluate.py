@@ -14,7 +14,7 @@ from collections import Counter, deque
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import closing
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
 from itertools import islice
 from multiprocessing import get_context
@@ -31,7 +31,7 @@ from .metrics import align, codebook_usage, entropy_bit_rate, mean_ci, score
 from .tones import ToneReader, syllable, tone_agreement
 from .neural_metrics import DNSMOS_REMEDY, SPEAKER_REMEDY, Judges, load_judges
 from .codec import Mimi
-from .probing import active_frames, information, shared_tokens
+from .probing import abx, active_frames, information, shared_tokens, spoken_part
 from .manifest import plural
 from .systems import FileResult, add_neural_metrics, as_list, describe, evenly_spaced, list_sources
 from .systems import check_opus, list_systems, load_codecs, model_notes, run_systems
@@ -269,14 +269,22 @@ def _tones_summary(systems, labels, results):
         summary[s.name] = {k: _none_if_nan(v) if isinstance(v, float) else v for k, v in agreement.items()}
     return summary
 
+def _abx_error(codec, codes, active, labels):
+    "`AbxError` of a codec's first codebook as a dict"
+    features = [spoken_part(codec.quantizer.codebooks[0].decode(c[0]), mask) for c, mask in zip(codes, active)]
+    error = asdict(abx(features, [(s.initial, s.final, s.tone) for s in labels]))
+    parts = {part: _none_if_nan(e["error"]) for part, e in error["parts"].items()}
+    return {k: _none_if_nan(error[k]) for k in ("error", "low", "high")} | dict(triplets=error["triplets"], parts=parts)
+
 def _codes_summary(codecs, labels, results):
-    "Trained model -> `information` and `shared_tokens` of its codes"
+    "Trained model -> `information`, `shared_tokens` and ABX error of its codes"
     summary = {}
-    for label in (label for label, codec in codecs.items() if codec.quantizer.initialized):
+    for label, codec in codecs.items():
+        if not codec.quantizer.initialized: continue
         codes, active = [r.codes[label] for r in results], [r.active[label] for r in results]
         counts = dict(syllables=len(labels), frames=int(sum(mask.sum() for mask in active)))
         summary[label] = dict(counts, information=information(codes, labels, active),
-                              sharing=shared_tokens(codes, labels, active))
+                              sharing=shared_tokens(codes, labels, active), abx=_abx_error(codec, codes, active, labels))
     return summary
 
 def _tone_rows(systems, files, labels, results):

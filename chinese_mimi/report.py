@@ -7,8 +7,9 @@ __all__ = ['templates', 'HEADLINE', 'asset', 'macro', 'present', 'number', 'inte
            'number_cell', 'table', 'show_table', 'headline', 'systems_table', 'figure_data', 'rate_figures',
            'usage_figure', 'left_out_figure', 'codebooks_table', 'codebooks_of', 'speech_figure', 'scores_text',
            'example_version', 'example_data', 'token_figure', 'confusion_figure', 'tones_table', 'tones_data',
-           'information_figure', 'shared_tokens_figure', 'probing_of', 'model_facts', 'gaps_remark', 'delays_remark',
-           'neural_metrics_remark', 'files_table', 'glossary', 'header_data', 'sections_data', 'render']
+           'information_figure', 'abx_remark', 'shared_tokens_figure', 'probing_of', 'model_facts', 'gaps_remark',
+           'delays_remark', 'neural_metrics_remark', 'files_table', 'glossary', 'header_data', 'sections_data',
+           'render']
 
 # %% ../nbs/51_report.ipynb #8331addd
 from importlib.resources import files
@@ -309,12 +310,21 @@ def information_figure(label: str, counts: dict) -> dict:
                "The initial is counted over the first two frames of a syllable.")
     return figure_data(fig, f"Bits that the codebooks of {label} share with initial, final and tone", caption)
 
+# %% ../nbs/51_report.ipynb #5290b9c1
+def abx_remark(error) -> str:
+    "A sentence on an ABX error of summary.json; empty where there is none."
+    if not error or error["error"] is None: return ""
+    parts = ", ".join(f"{part} {number(value, 3)}" for part, value in error["parts"].items() if value is not None)
+    interval = f"{number(error['low'], 3)} to {number(error['high'], 3)}"
+    return (f" ABX error of this codebook: {number(error['error'], 3)} ({interval} with 95 % confidence; {parts}), "
+            "where chance is 0.5.")
+
 # %% ../nbs/51_report.ipynb #d1e6a2a9
 def shared_tokens_figure(label: str, counts: dict) -> dict:
     "How often each semantic token stands in syllables of each final and tone."
     fig = shared_tokens_plot(counts["sharing"])[0].figure
     caption = ("A row for each of the most frequent semantic tokens, with its count, and the syllables that share it. "
-               "A token that stands for one sound has one dark cell.")
+               f"A token that stands for one sound has one dark cell.{abx_remark(counts.get('abx'))}")
     return figure_data(fig, f"Finals and tones that share a semantic token of {label}", caption)
 
 # %% ../nbs/51_report.ipynb #6b3d2416

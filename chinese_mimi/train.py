@@ -24,6 +24,7 @@ from .metrics import mel_distance, perplexity, pesq, stoi
 from .manifest import Manifests, audio_path, check_manifest, plural, read_manifest
 from .teacher import FeatureStore, STAND_IN, teacher_from_spec
 from .segments import MixedSampler, SegmentDataset, TiledSampler, loader
+from .probing import abx_of_rows
 from .runs import RunFolder
 from .distributed import Ranks, process_group, use_device
 from .trainer import Trainer
@@ -155,7 +156,6 @@ def distill_distance(
 # %% ../nbs/46_train.ipynb #bcb041d4
 def abx_score(codec, rows) -> dict:
     "`valid_abx`: the ABX error of the semantic codebook on labelled syllables, 0 to 1, chance 0.5."
-    from chinese_mimi.probing import abx_of_rows
     return dict(valid_abx=abx_of_rows(codec, rows).error)
 
 # %% ../nbs/46_train.ipynb #251c6d4c
@@ -416,7 +416,10 @@ def enter_stage(session, k, data, count) -> dict:
                        f"steps {first} to {first + steps}, {utterances}, lr {data.cfg.optim.lr:g}")
     if data.target:
         names["teacher"] = data.cfg.teacher.name if data.target.semantic else f"{data.cfg.teacher.name}: {STAND_IN}"
-        session.report(f"teacher: {names['teacher']}")
+        constant = getattr(data.target, "constant_loss", None)     # of stored features
+        beside = "" if constant is None else f"; the best constant has a distill loss of {constant:.3f}"
+        session.report(f"teacher: {names['teacher']}{beside}")
+        if constant is not None: names["distill_constant"] = round(constant, 4)
     return names
 
 # %% ../nbs/46_train.ipynb #5089c1a6
@@ -436,7 +439,7 @@ def train_stage(session, data, names, interrupt):
         elif session.due(checkpoint.log_every): log_step(session, losses, names)
 
         if session.due(checkpoint.valid_every):
-            ranks.first(lambda: validate_and_log(session, data.valid[:session.cfg.data.valid_files]))
+            ranks.first(lambda: validate_and_log(session, validation_rows(data), data.target))
             session.speed.restart(trainer.step, batches)
 
         stopped = interrupt.agree(ranks)
@@ -452,6 +455,7 @@ def train(cfg: TrainConfig) -> int:
     # manifests and teachers; these and the weights to start from are checked before anything is written
     stages, teacher_dim = ranks.together(lambda: read_stages(cfg, device))
     cfg.teacher.name = stages[0].cfg.teacher.name
+    ranks.first(lambda: check_validation(cfg, device))
 
     # networks, optimizers and counters, with the weights to start from
     trainer = ranks.together(lambda: Trainer(cfg, teacher_dim, device))
