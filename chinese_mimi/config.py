@@ -290,7 +290,7 @@ class DiscriminatorConfig:
 class TeacherConfig:
     "The source of the semantic targets."
     features: str = ""                      # folder, from `chinese-mimi extract`
-    model: str = ""                         # instead of it, a teacher in the training loop: `logmel`, `hubert:PATH`
+    model: str = ""                         # instead of it, a teacher in the training loop, such as `hubert:PATH`
     name: str = ""                          # of the teacher; a run fills it in
 
 @dataclass

@@ -91,7 +91,7 @@ class MultiScaleMelLoss(nn.Module):
         sample_rate,                             # Hz
         n_mels=64,                               # at most; fewer where the window is too short for them
         windows=(64, 128, 256, 512, 1024, 2048), # samples; hop is a quarter
-        f_min=64.,                               # Hz
+        f_min=0.,                                # Hz
         floor=1e-5,                              # added to the power before the logarithm
     ):
         super().__init__()

@@ -6,6 +6,8 @@
     gpu_pack.py restore FOLDER MODEL      the model folder again
     gpu_pack.py halve CHECKPOINT MODEL    the averaged weights in half precision, to be delivered
     gpu_pack.py steps RUN SECONDS         the step that a run reaches if it goes on for so many seconds
+    gpu_pack.py batch CONFIG [key=value]  the batch size with which a configuration trains fastest on its GPU
+    gpu_pack.py stream CONFIG [key=value] how fast 1 and 64 streams are on its device
 """
 import io
 import json
@@ -153,7 +155,53 @@ def steps(run, seconds):
     print(reached + max(1, int(max(0, float(seconds) - STARTUP)*per_second)))
 
 
+BATCHES = 16, 32, 64, 96, 128   # that are tried on a GPU, until one does not fit or is no faster
+
+
+def batch(config, *words):
+    "Print `data.batch_size=N`, the fastest that fits; nothing where the device is no GPU"
+    import torch
+    from chinese_mimi.config import load_config
+    from chinese_mimi.step_profile import train_speed
+    if not torch.cuda.is_available() or "device=cpu" in words: return
+    best = speed = 0
+    for size in BATCHES:
+        cfg = load_config(config, [*words, "init_from=", "discriminator.start=0", "discriminator.warmup=0",
+                                   f"data.batch_size={size}"])
+        try: now = train_speed(cfg, steps=2)["audio_seconds_per_second"]
+        except torch.cuda.OutOfMemoryError: break
+        print(f"batch of {size}: {now:.0f} s of audio per second", file=sys.stderr)
+        if now < 1.03*speed: break
+        best, speed = size, now
+    if best: print(f"data.batch_size={best}")
+
+
+FRAMES = 25   # of each stream that are measured
+
+
+def stream(config, *words):
+    "Print the median time of a frame, encoded and decoded, for 1 and 64 streams at once, in PyTorch's network"
+    import torch
+    from chinese_mimi.codec import Mimi
+    from chinese_mimi.config import load_config
+    from chinese_mimi.core import pick_device
+    from chinese_mimi.network import random_weights_
+    from chinese_mimi.step_profile import timed
+    cfg = load_config(config, words)
+    device = pick_device(cfg.device)
+    codec = random_weights_(Mimi(cfg.model)).to(device)
+    for n in 1, 64:
+        enc, dec, times = codec.streaming_encoder(n), codec.streaming_decoder(n), dict(encode=[], decode=[])
+        for frame in .1*torch.randn(FRAMES, n, 1, codec.frame_size, device=device):
+            times["encode"].append(timed(device, enc, frame))
+            times["decode"].append(timed(device, dec, enc(frame)))
+        ms = {key: 1000*sorted(values)[len(values)//2] for key, values in times.items()}
+        both = n*1000*codec.frame_size/codec.sample_rate/sum(ms.values())
+        print(f"{n} streams on {device}: {ms['encode']:.2f} ms a frame to encode, {ms['decode']:.2f} to decode, "
+              f"{both:.0f} times real time in all")
+
+
 if __name__ == "__main__":
-    commands = {f.__name__: f for f in (speech, shrink, restore, halve, steps)}
+    commands = {f.__name__: f for f in (speech, shrink, restore, halve, steps, batch, stream)}
     if len(sys.argv) < 2 or sys.argv[1] not in commands: sys.exit(__doc__)
     commands[sys.argv[1]](*sys.argv[2:])
