@@ -271,7 +271,8 @@ def _tones_summary(systems, labels, results):
 
 def _abx_error(codec, codes, active, labels):
     "`AbxError` of a codec's first codebook as a dict"
-    features = [spoken_part(codec.quantizer.codebooks[0].decode(c[0]), mask) for c, mask in zip(codes, active)]
+    vectors = codec.quantizer.codebooks[0].vectors.detach().cpu()
+    features = [spoken_part(vectors[torch.as_tensor(c[0]).long()], mask) for c, mask in zip(codes, active)]
     error = asdict(abx(features, [(s.initial, s.final, s.tone) for s in labels]))
     parts = {part: _none_if_nan(e["error"]) for part, e in error["parts"].items()}
     return {k: _none_if_nan(error[k]) for k in ("error", "low", "high")} | dict(triplets=error["triplets"], parts=parts)
@@ -283,8 +284,8 @@ def _codes_summary(codecs, labels, results):
         if not codec.quantizer.initialized: continue
         codes, active = [r.codes[label] for r in results], [r.active[label] for r in results]
         counts = dict(syllables=len(labels), frames=int(sum(mask.sum() for mask in active)))
-        summary[label] = dict(counts, information=information(codes, labels, active),
-                              sharing=shared_tokens(codes, labels, active), abx=_abx_error(codec, codes, active, labels))
+        counts |= dict(information=information(codes, labels, active), sharing=shared_tokens(codes, labels, active))
+        summary[label] = counts | dict(abx=_abx_error(codec, codes, active, labels))
     return summary
 
 def _tone_rows(systems, files, labels, results):
