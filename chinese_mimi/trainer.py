@@ -6,12 +6,12 @@
 __all__ = ['draw_dropout', 'lr_scale', 'Generator', 'weight_groups', 'freeze_encoder', 'keep_memory', 'require_compiler',
            'remove_unfinished_libraries', 'compile_blocks', 'start_from', 'start_discriminator_from',
            'normalize_weights', 'normalized_parts', 'folded', 'load_folded', 'plain_codec', 'Networks',
-           'waveform_weights', 'Readiness', 'TrainerState', 'CheckpointedState', 'StagedState', 'Part', 'split',
-           'Schedule', 'random_generator', 'initialize_codebooks', 'begin', 'add', 'reconstruct', 'without_padding',
-           'reconstruction_losses', 'discriminator_losses', 'waveform_gradients', 'backward_discriminators',
-           'discriminate', 'balance', 'count_frames', 'latent_loss', 'squared_norms', 'backward', 'grad_norm',
-           'gradient_norms', 'join_stats', 'replace_dead', 'update_codebooks', 'step_optimizers', 'update_averages',
-           'skip', 'read_numbers', 'update_codec', 'update', 'Trainer']
+           'waveform_weights', 'Readiness', 'TrainerState', 'ResumableState', 'CheckpointedState', 'StagedState',
+           'Part', 'split', 'Schedule', 'random_generator', 'initialize_codebooks', 'begin', 'add', 'reconstruct',
+           'without_padding', 'reconstruction_losses', 'discriminator_losses', 'waveform_gradients',
+           'backward_discriminators', 'discriminate', 'balance', 'count_frames', 'latent_loss', 'squared_norms',
+           'backward', 'grad_norm', 'gradient_norms', 'join_stats', 'replace_dead', 'update_codebooks',
+           'step_optimizers', 'update_averages', 'skip', 'read_numbers', 'update_codec', 'update', 'Trainer']
 
 # %% ../nbs/45_trainer.ipynb #9d6abc98
 import ctypes, io, math, os, shutil, sys, time
@@ -133,7 +133,7 @@ def start_from(codec: Mimi, cfg: TrainConfig):
 
 # %% ../nbs/45_trainer.ipynb #c941b644
 def _read_state(file, device):
-    "The `TrainerState.state` of a checkpoint"
+    "The `ResumableState.state` of a checkpoint"
     try: return torch.load(file, map_location=device, weights_only=True)
     except Exception as e:
         reason = str(e).splitlines()[0][:80]
@@ -272,6 +272,9 @@ class TrainerState(Networks):
     @property
     def per_step(self): return self.cfg.data.batch_size*self.cfg.optim.accumulate*self.ranks.world  # samples
 
+# %% ../nbs/45_trainer.ipynb #2c8f615e
+class ResumableState(TrainerState):
+    "A trainer's state that can be taken out and put back."
     def state(self) -> dict:
         "Everything beside the codec's weights that a resumed run needs."
         counters = {k: getattr(self, k) for k in ("step", "skipped", "in_row", "samples", "per_step")}
@@ -307,7 +310,7 @@ def _packed(state):
 
 def _on_cpu(codec): return {k: v.detach().cpu().contiguous() for k, v in folded(codec).items()}
 
-class CheckpointedState(TrainerState):
+class CheckpointedState(ResumableState):
     "A trainer's state that can be written and read."
     def save(self, folder):
         "Write a checkpoint, whole or not at all: averaged and plain weights, and the trainer's state."
