@@ -256,7 +256,7 @@ class Checkpoints:
 # %% ../nbs/44_runs.ipynb #f6bdda78
 SCORES = {name: metric.higher_is_better for name, metric in METRICS.items()} | {
     "mel": METRICS["mel_distance"].higher_is_better, "pesq": METRICS["pesq_wb"].higher_is_better,
-    "dnsmos_ovrl": True, "abx": False, "distill": False}  # name in a validation -> higher is better
+    "abx": False, "distill": False}  # name in a validation -> higher is better
 
 def higher_is_better(
     score: str,  # such as `valid_mel`, `valid_stoi_2`
