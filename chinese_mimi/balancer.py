@@ -39,17 +39,11 @@ class Balanced(NamedTuple):
     "What `Balancer.balance` returns."
     gradient: torch.Tensor  # like y, for `y.backward(gradient)`
     norms: dict             # loss name -> 0-d float64: mean norm, over all ranks, of an item's gradient
-    state: dict             # for `Balancer.commit`
+    state: dict             # that of the balancer after a step that counts
 
 class BalancerState:
     "What a balancer has to remember: two numbers per loss, `{name: (2,) float64}`."
     def __init__(self): self.state = {}
-
-    def commit(self, state) -> bool:
-        "Take the state of a step that counts. False, and nothing taken, where it is not finite."
-        if not all(bool(v.isfinite().all()) for v in state.values()): return False
-        self.state = state
-        return True
 
     def state_dict(self): return {k: v.clone() for k, v in self.state.items()}
 

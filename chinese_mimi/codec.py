@@ -20,8 +20,9 @@ from .config import CodecConfig
 from .audio import as_samples, as_tensor
 from .engine import EngineState, layout_of, supported
 from .kernels import KINDS, engine_available, kernels
-from .network import (
-    DecoderState, EncoderState, MimiNetwork, decode_step, encode_step, new_decoder_state, new_encoder_state)
+from chinese_mimi.network import (
+    DecoderState, EncoderState, MimiNetwork, decode_step, encode_step, new_decoder_state, new_encoder_state,
+    state_tensors)
 from .weights import check_keywords, fingerprint, hub_options, load_weights, save_native
 
 # %% ../nbs/19_codec.ipynb #5971ee8a
@@ -154,14 +155,6 @@ def decode(self: Mimi, codes, compile=None):
 
 Mimi.decode = decode
 
-# %% ../nbs/19_codec.ipynb #933ab9c7
-def _tensors(state) -> list:
-    "All tensors in a state: in its fields, and in lists of states"
-    if isinstance(state, torch.Tensor): return [state]
-    if hasattr(state, "__dict__"): state = vars(state).values()
-    elif not isinstance(state, (list, tuple)): return []
-    return [t for part in state for t in _tensors(part)]
-
 # %% ../nbs/19_codec.ipynb #e8af4510
 CALLS_PER_CHECK = 16   # calls of a stream after which it looks whether the model has changed
 
@@ -195,7 +188,7 @@ class _Stream:
     @property
     def state_bytes(self) -> int:
         "Bytes of the tensors that the stream holds now."
-        return sum(t.nbytes for t in _tensors(self.state))
+        return sum(t.nbytes for t in state_tensors(self.state))
 
 # %% ../nbs/19_codec.ipynb #456d0f9b
 def _moved(self) -> bool:

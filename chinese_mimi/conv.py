@@ -15,8 +15,9 @@ import torch.nn.functional as F
 # %% ../nbs/10_conv.ipynb #fa0e9ea8
 @dataclass
 class ConvState:
-    "State of one convolution of one stream. None at the start."
+    "State of one convolution of one stream; None at the start, unless its size is fixed."
     tail: torch.Tensor | None = None   # last inputs (B, C, padding), or unfinished outputs (B, C, kernel - stride)
+    begun: torch.Tensor | None = None  # 0-d bool, where the size is fixed and the first input is repeated before itself
 
 # %% ../nbs/10_conv.ipynb #ee05dbc2
 def keep_variance(layer, fan_in: int):
@@ -45,13 +46,27 @@ class CausalConv1d(nn.Conv1d):
 
     def forward(self, x): return self.step(x, ConvState())
 
+    def new_state(self, batch=None) -> ConvState:
+        "The state in which a stream begins; one of fixed size, zeros, for a batch of that many."
+        if batch is None or not self.left: return ConvState()
+        tail = self.weight.new_zeros(batch, self.in_channels, self.left)
+        repeats = self.pad_mode == "replicate"
+        return ConvState(tail, torch.zeros((), dtype=torch.bool, device=tail.device) if repeats else None)
+
     def step(self, x, state: ConvState):
         "The next T inputs of a stream, (B, C_in, T), T a multiple of the stride; `state` is advanced."
         if self.left:
             if state.tail is None: x = F.pad(x, (self.left, 0), mode=self.pad_mode)
-            else: x = torch.cat([state.tail, x], -1)
+            else: x = torch.cat([self._past(x, state), x], -1)
             state.tail = x[..., -self.left:]
         return super().forward(x)
+
+    def _past(self, x, state):
+        "The inputs before x; of a state of fixed size without asking the device whether there are any"
+        if state.begun is None: return state.tail
+        past = torch.where(state.begun, state.tail, x[..., :1])
+        state.begun = torch.ones_like(state.begun)
+        return past
 
 # %% ../nbs/10_conv.ipynb #efa3da24
 class CausalConvTranspose1d(nn.ConvTranspose1d):
@@ -74,6 +89,10 @@ class CausalConvTranspose1d(nn.ConvTranspose1d):
     def forward(self, x):
         y = super().forward(x)
         return y[..., :y.shape[-1] - self.right] if self.right else y
+
+    def new_state(self, batch=None) -> ConvState:
+        "The state in which a stream begins; one of fixed size, zeros, for a batch of that many."
+        return ConvState(None if batch is None else self.weight.new_zeros(batch, self.out_channels, self.right))
 
     def step(self, x, state: ConvState):
         "The next T inputs of a stream, (B, C_in, T) -> (B, C_out, T * stride); `state` is advanced."

@@ -4,10 +4,10 @@
 
 # %% auto #0
 __all__ = ['MimiOutput', 'MimiNetwork', 'random_weights_', 'EncoderState', 'new_encoder_state', 'encode_step', 'DecoderState',
-           'new_decoder_state', 'decode_step']
+           'new_decoder_state', 'decode_step', 'state_tensors', 'as_function', 'CudaGraphStep']
 
 # %% ../nbs/14_network.ipynb #dc7eba6e
-from dataclasses import dataclass
+from dataclasses import dataclass, is_dataclass
 from math import prod
 
 import torch
@@ -93,11 +93,14 @@ class EncoderState:
     "The state of the encoding half in one stream."
     seanet: list
     transformer: TransformerState
-    downsample: ConvState
+    downsample: ConvState | None   # None: the network has none
 
-def new_encoder_state(network: MimiNetwork) -> EncoderState:
-    "The state in which a stream to be encoded begins."
-    return EncoderState(network.encoder.new_state(), network.encoder_transformer.new_state(), ConvState())
+def _state_of(part, batch): return None if part is None else part.new_state(batch)
+
+def new_encoder_state(network: MimiNetwork, batch=None) -> EncoderState:
+    "The state in which a stream to be encoded begins; one of fixed size, zeros, for a batch of that many."
+    parts = network.encoder, network.encoder_transformer, network.downsample
+    return EncoderState(*(_state_of(part, batch) for part in parts))
 
 def encode_step(network: MimiNetwork, wav, state: EncoderState, n: int):
     "The next frames of a stream, (B, 1, F * frame_size), to tokens (B, n, F) of n codebooks; `state` is advanced."
@@ -109,16 +112,65 @@ def encode_step(network: MimiNetwork, wav, state: EncoderState, n: int):
 @dataclass
 class DecoderState:
     "The state of the decoding half in one stream."
-    upsample: ConvState
+    upsample: ConvState | None     # None: the network has none
     transformer: TransformerState
     seanet: list
 
-def new_decoder_state(network: MimiNetwork) -> DecoderState:
-    "The state in which a stream to be decoded begins."
-    return DecoderState(ConvState(), network.decoder_transformer.new_state(), network.decoder.new_state())
+def new_decoder_state(network: MimiNetwork, batch=None) -> DecoderState:
+    "The state in which a stream to be decoded begins; one of fixed size, zeros, for a batch of that many."
+    parts = network.upsample, network.decoder_transformer, network.decoder
+    return DecoderState(*(_state_of(part, batch) for part in parts))
 
 def decode_step(network: MimiNetwork, codes, state: DecoderState):
     "The next tokens of a stream, (B, n, F), -1 adding nothing, to samples (B, 1, F * frame_size); `state` is advanced."
     x = network.quantizer.decode(codes)
     if network.upsample is not None: x = network.upsample.step(x, state.upsample)
     return network.decoder.step(network.decoder_transformer.step(x, state.transformer), state.seanet)
+
+# %% ../nbs/14_network.ipynb #6d18f3b2
+def state_tensors(state) -> list:
+    "All tensors in a state: in its fields, and in lists of states."
+    if isinstance(state, torch.Tensor): return [state]
+    if hasattr(state, "__dict__"): state = vars(state).values()
+    elif not isinstance(state, (list, tuple)): return []
+    return [t for part in state for t in state_tensors(part)]
+
+def _copied(part, tensors):
+    "A copy of a state with the next tensors of an iterator in the place of its own"
+    if isinstance(part, torch.Tensor): return next(tensors)
+    if isinstance(part, list): return [_copied(p, tensors) for p in part]
+    if not is_dataclass(part): return part
+    return type(part)(**{name: _copied(value, tensors) for name, value in vars(part).items()})
+
+def as_function(step, state):
+    """A step of a stream, `step(input, state)`, as a function of tensors: `(input, *tensors)` to `(output, *tensors)`.
+    state: one of fixed size, of which the shape alone is taken; its tensors in the order of `state_tensors`."""
+    def function(x, *tensors):
+        new = _copied(state, iter(tensors))
+        return step(x, new), *state_tensors(new)
+    return function
+
+# %% ../nbs/14_network.ipynb #e90d7b14
+class CudaGraphStep:
+    """A step of streams side by side on a GPU, captured as a CUDA graph: call with inputs of one shape. Between two
+    steps the state lies in `tensors`; zeros begin new streams."""
+    WARM_UPS = 3   # steps before the capture, in which libraries choose their kernels
+    def __init__(self,
+        step,    # `step(input, state)` -> output
+        x,       # an input on the GPU
+        state,   # of fixed size, on the GPU
+    ):
+        function, self.input, self.tensors = as_function(step, state), x.clone(), state_tensors(state)
+        self.graph, side = torch.cuda.CUDAGraph(), torch.cuda.Stream()
+        side.wait_stream(torch.cuda.current_stream())
+        with torch.no_grad(), torch.cuda.stream(side):
+            for _ in range(self.WARM_UPS): function(self.input, *self.tensors)
+        torch.cuda.current_stream().wait_stream(side)
+        with torch.no_grad(), torch.cuda.graph(self.graph):
+            self.output, *new = function(self.input, *self.tensors)
+            for old, tensor in zip(self.tensors, new): old.copy_(tensor)
+
+    def __call__(self, x):
+        self.input.copy_(x)
+        self.graph.replay()
+        return self.output.clone()

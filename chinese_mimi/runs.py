@@ -22,7 +22,7 @@ from .audio import write
 from .core import ConfigError, MimiError, atomic_write, first_sentence
 from .config import TrainConfig, load_config, save_config
 from .manifest import plural
-from .metrics import METRICS
+from .metrics import METRICS, SEMANTIC_METRICS
 
 # %% ../nbs/44_runs.ipynb #4b3ed4f1
 MAY_DIFFER = (  # keys in which two starts of a run may differ
@@ -254,9 +254,9 @@ class Checkpoints:
             else: path.unlink()
 
 # %% ../nbs/44_runs.ipynb #f6bdda78
-SCORES = {name: metric.higher_is_better for name, metric in METRICS.items()} | {
-    "mel": METRICS["mel_distance"].higher_is_better, "pesq": METRICS["pesq_wb"].higher_is_better,
-    "abx": False, "distill": False}  # name in a validation -> higher is better
+_SHORT = {"mel": METRICS["mel_distance"], "pesq": METRICS["pesq_wb"]}
+SCORES = {  # name in a validation -> higher is better
+    name: metric.higher_is_better for name, metric in (METRICS | _SHORT | SEMANTIC_METRICS).items()}
 
 def higher_is_better(
     score: str,  # such as `valid_mel`, `valid_stoi_2`

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 import torch.nn.functional as F
 from .config import SeanetConfig
-from .conv import CausalConv1d, CausalConvTranspose1d, ConvState
+from .conv import CausalConv1d, CausalConvTranspose1d
 
 # %% ../nbs/11_seanet.ipynb #13fb3fb8
 class ResidualUnit(nn.Module):
@@ -22,7 +22,7 @@ class ResidualUnit(nn.Module):
 
     def forward(self, x): return x + self.conv2(F.elu(self.conv1(F.elu(x))))
 
-    def new_state(self): return ConvState()
+    def new_state(self, batch=None): return self.conv1.new_state(batch)
 
     def step(self, x, state): return x + self.conv2(F.elu(self.conv1.step(F.elu(x), state)))
 
@@ -45,7 +45,7 @@ class EncoderBlock(nn.Module):
         for unit in self.units: x = unit(x)
         return self.down(F.elu(x))
 
-    def new_state(self): return [u.new_state() for u in self.units] + [ConvState()]
+    def new_state(self, batch=None): return [m.new_state(batch) for m in (*self.units, self.down)]
 
     def step(self, x, state):
         for unit, s in zip(self.units, state): x = unit.step(x, s)
@@ -59,7 +59,9 @@ class _Seanet(nn.Module):
         for block in self.blocks: x = block(x)
         return self.conv_out(F.elu(x))
 
-    def new_state(self): return [ConvState()] + [b.new_state() for b in self.blocks] + [ConvState()]
+    def new_state(self, batch=None):
+        "The state in which a stream begins; one of fixed size, zeros, for a batch of that many."
+        return [m.new_state(batch) for m in (self.conv_in, *self.blocks, self.conv_out)]
 
     def step(self, x, state):
         "The next inputs of a stream, of an encoder a multiple of the product of its strides; `state` is advanced."
@@ -91,7 +93,7 @@ class DecoderBlock(nn.Module):
         for unit in self.units: x = unit(x)
         return x
 
-    def new_state(self): return [ConvState()] + [u.new_state() for u in self.units]
+    def new_state(self, batch=None): return [m.new_state(batch) for m in (self.up, *self.units)]
 
     def step(self, x, state):
         x = self.up.step(F.elu(x), state[0])

@@ -259,13 +259,15 @@ class TrainerState(Networks):
         self.step, self.skipped, self.in_row = 0, 0, 0      # steps; those skipped; those skipped one after another
         self.samples = 0                                    # of the stage's stream that have been taken
         self.readiness = Readiness()
+        self.stage = None
         self.begin_stage(0)
 
     def begin_stage(self, k):
         "Take the losses of stage k, and train what it trains."
-        _, self.stage_start = self.cfg.stage_at(self.step)  # its first step
-        self.stage = self.cfg.of_stage(k)                   # its configuration
+        before, self.stage = self.stage, self.cfg.of_stage(k)   # its configuration
+        _, self.stage_start = self.cfg.stage_at(self.step)      # its first step
         self.balancer.weights = waveform_weights(self.stage.loss)
+        if before is not None and before.freeze == self.stage.freeze: return
         self.freeze(self.stage.freeze)
         self.wrap()
 

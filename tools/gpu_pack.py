@@ -7,7 +7,7 @@
     gpu_pack.py halve CHECKPOINT MODEL    the averaged weights in half precision, to be delivered
     gpu_pack.py steps RUN SECONDS         the step that a run reaches if it goes on for so many seconds
     gpu_pack.py batch CONFIG [key=value]  the batch size with which a configuration trains fastest on its GPU
-    gpu_pack.py stream CONFIG [key=value] how fast 1 and 64 streams are on its device
+    gpu_pack.py stream CONFIG [key=value] how fast 1 and 64 streams are on its device, as CUDA graphs too
 """
 import io
 import json
@@ -179,8 +179,22 @@ def batch(config, *words):
 FRAMES = 25   # of each stream that are measured
 
 
+def graphs(codec, n):
+    "Encoder and decoder of n streams as CUDA graphs, all codebooks"
+    import torch
+    from chinese_mimi.network import CudaGraphStep, decode_step, encode_step, new_decoder_state, new_encoder_state
+
+    def encode(frame, state): return encode_step(codec, frame, state, codec.n_codebooks)
+
+    def decode(codes, state): return decode_step(codec, codes, state)
+
+    frame = torch.zeros(n, 1, codec.frame_size, device=codec.device)
+    enc = CudaGraphStep(encode, frame, new_encoder_state(codec, n))
+    return enc, CudaGraphStep(decode, enc(frame), new_decoder_state(codec, n))
+
+
 def stream(config, *words):
-    "Print the median time of a frame, encoded and decoded, for 1 and 64 streams at once, in PyTorch's network"
+    "Print the median time of a frame, encoded and decoded, for 1 and 64 streams; in PyTorch and as CUDA graphs"
     import torch
     from chinese_mimi.codec import Mimi
     from chinese_mimi.config import load_config
@@ -191,14 +205,17 @@ def stream(config, *words):
     device = pick_device(cfg.device)
     codec = random_weights_(Mimi(cfg.model)).to(device)
     for n in 1, 64:
-        enc, dec, times = codec.streaming_encoder(n), codec.streaming_decoder(n), dict(encode=[], decode=[])
-        for frame in .1*torch.randn(FRAMES, n, 1, codec.frame_size, device=device):
-            times["encode"].append(timed(device, enc, frame))
-            times["decode"].append(timed(device, dec, enc(frame)))
-        ms = {key: 1000*sorted(values)[len(values)//2] for key, values in times.items()}
-        both = n*1000*codec.frame_size/codec.sample_rate/sum(ms.values())
-        print(f"{n} streams on {device}: {ms['encode']:.2f} ms a frame to encode, {ms['decode']:.2f} to decode, "
-              f"{both:.0f} times real time in all")
+        ways = dict(streams=(codec.streaming_encoder(n), codec.streaming_decoder(n)))
+        if device.type == "cuda": ways["CUDA graphs"] = graphs(codec, n)
+        for way, (enc, dec) in ways.items():
+            times = dict(encode=[], decode=[])
+            for frame in .1*torch.randn(FRAMES, n, 1, codec.frame_size, device=device):
+                times["encode"].append(timed(device, enc, frame))
+                times["decode"].append(timed(device, dec, enc(frame)))
+            ms = {key: 1000*sorted(values)[len(values)//2] for key, values in times.items()}
+            both = n*1000*codec.frame_size/codec.sample_rate/sum(ms.values())
+            print(f"{n} {way} on {device}: {ms['encode']:.2f} ms a frame to encode, {ms['decode']:.2f} to decode, "
+                  f"{both:.0f} times real time in all")
 
 
 if __name__ == "__main__":
