@@ -275,6 +275,7 @@ class DiscriminatorConfig:
     "The discriminators: multi-scale STFT ones, and others beside them where `periods` or `bands` are given."
     filters: int = positive(32)
     n_ffts: list[int] = positive([1024, 2048, 512, 256, 128])
+    phase: bool = True                      # they see the complex STFT; False: compressed magnitudes alone
     periods: list[int] = limited([], lambda v: all(p > 1 for p in v), "must be numbers above 1")  # samples; one
                                             # multi-period discriminator each (HiFi-GAN's are 2, 3, 5, 7, 11)
     bands: list[float] = limited([], _rises_from_0_to_1, "must rise from 0 to 1")  # edges, as shares of the

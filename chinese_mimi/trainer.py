@@ -149,7 +149,7 @@ def start_discriminator_from(discriminator, src, device):
     try: discriminator.load_state_dict(_read_state(file, device)["discriminator"])
     except RuntimeError:
         raise ConfigError(f"discriminator.init_from: the discriminators of {src} have another shape; "
-                          "take filters and n_ffts from its train.yaml") from None
+                          "take filters, n_ffts, phase, periods and bands from its train.yaml") from None
 
 # %% ../nbs/45_trainer.ipynb #76a98932
 def normalize_weights(codec: Mimi):
