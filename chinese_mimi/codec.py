@@ -20,9 +20,8 @@ from .config import CodecConfig
 from .audio import as_samples, as_tensor
 from .engine import EngineState, layout_of, supported
 from .kernels import KINDS, engine_available, kernels
-from chinese_mimi.network import (
-    DecoderState, EncoderState, MimiNetwork, decode_step, encode_step, new_decoder_state, new_encoder_state,
-    state_tensors)
+from .network import DecoderState, EncoderState, MimiNetwork, state_tensors
+from .network import decode_step, encode_step, new_decoder_state, new_encoder_state
 from .weights import check_keywords, fingerprint, hub_options, load_weights, save_native
 
 # %% ../nbs/19_codec.ipynb #5971ee8a

@@ -409,7 +409,7 @@ def _check_segment(c):
     _check(abs(frames - round(frames)) < 1e-6, "data.segment", f"{seconds} s is {frames:g} frames at {rate} Hz; "
            f"it must be a whole number (try {max(1, round(frames))/rate:g})")
     samples = c.segment_frames*c.model.frame_size
-    longest = max(*c.discriminator.n_ffts, *c.discriminator.periods, 0)
+    longest = max([*c.discriminator.n_ffts, *c.discriminator.periods])
     _check(not c.adversarial or samples >= longest, "data.segment",
            f"{samples} samples are shorter than the longest of discriminator.n_ffts and periods, {longest}")
 

@@ -33,6 +33,8 @@ def stft_magnitude(
     "Compressed magnitudes of `stft_picture`, `(B, 1, frames, bins)`."
     return (stft_picture(wav, window).square().sum(1, keepdim=True) + FLOOR)**(COMPRESSION/2)
 
+_PICTURES = {True: (stft_picture, 2), False: (stft_magnitude, 1)}  # by `phase`: what is seen, and its channels
+
 # %% ../nbs/40_discriminators.ipynb #29183308
 class STFTDiscriminator(nn.Module):
     "One scale: `(B, 1, T)` to logits `(B, 1, frames, bins/8)` and 5 feature maps `(B, filters, frames, bins/1 ... 8)`."
@@ -42,10 +44,10 @@ class STFTDiscriminator(nn.Module):
         phase=True,  # on the complex STFT; False: on `stft_magnitude`
     ):
         super().__init__()
-        self.picture = stft_picture if phase else stft_magnitude
+        self.picture, channels = _PICTURES[phase]
         self.register_buffer("window", stft_window(n_fft), persistent=False)
         self.convs = nn.ModuleList([
-            _conv(2 if phase else 1, filters, (3, 9)),
+            _conv(channels, filters, (3, 9)),
             *(_conv(filters, filters, (3, 9), stride=2, dilation=d) for d in (1, 2, 4)),
             _conv(filters, filters, (3, 3)),
         ])
@@ -124,10 +126,10 @@ class BandDiscriminator(nn.Module):
         phase=True,   # as for `STFTDiscriminator`
     ):
         super().__init__()
-        self.picture = stft_picture if phase else stft_magnitude
+        self.picture, channels = _PICTURES[phase]
         self.bins = band_bins(edges, n_fft)
         self.register_buffer("window", stft_window(n_fft), persistent=False)
-        self.stacks = nn.ModuleList([_band_stack(2 if phase else 1, filters) for _ in self.bins])
+        self.stacks = nn.ModuleList([_band_stack(channels, filters) for _ in self.bins])
         self.conv_out = _conv(filters, 1, (3, 3))
 
     def forward(self, wav):

@@ -117,8 +117,8 @@ def stream_mask(n: int, position, context: int, device=None):
     position: a number beside a `KVCache`, a 0-d tensor beside a `FixedCache`."""
     if isinstance(position, int):
         return None if n == 1 else band_mask(n, min(position, context - 1) + n, context, device)
-    past = torch.arange(1 - context, n, device=device) + position   # the position of each key
-    return band_mask(n, context - 1 + n, context, device) & (past >= 0)
+    key_positions = torch.arange(1 - context, n, device=device) + position
+    return band_mask(n, context - 1 + n, context, device) & (key_positions >= 0)
 
 # %% ../nbs/12_transformer.ipynb #478efece
 class Attention(nn.Module):

@@ -13,6 +13,7 @@ import io
 import json
 import random
 import shutil
+import statistics
 import subprocess
 import sys
 import tarfile
@@ -193,6 +194,12 @@ def graphs(codec, n):
     return enc, CudaGraphStep(decode, enc(frame), new_decoder_state(codec, n))
 
 
+def median_ms(device, step, inputs):
+    "The median time of a step over inputs, one after the other"
+    from chinese_mimi.step_profile import timed
+    return 1000*statistics.median(timed(device, step, x) for x in inputs)
+
+
 def stream(config, *words):
     "Print the median time of a frame, encoded and decoded, for 1 and 64 streams; in PyTorch and as CUDA graphs"
     import torch
@@ -200,21 +207,18 @@ def stream(config, *words):
     from chinese_mimi.config import load_config
     from chinese_mimi.core import pick_device
     from chinese_mimi.network import random_weights_
-    from chinese_mimi.step_profile import timed
     cfg = load_config(config, words)
-    device = pick_device(cfg.device)
+    device, quantizer = pick_device(cfg.device), cfg.model.quantizer
     codec = random_weights_(Mimi(cfg.model)).to(device)
     for n in 1, 64:
+        frames = .1*torch.randn(FRAMES, n, 1, codec.frame_size, device=device)
+        codes = torch.randint(quantizer.codebook_size, (FRAMES, n, quantizer.n_codebooks, 1), device=device)
         ways = dict(streams=(codec.streaming_encoder(n), codec.streaming_decoder(n)))
         if device.type == "cuda": ways["CUDA graphs"] = graphs(codec, n)
         for way, (enc, dec) in ways.items():
-            times = dict(encode=[], decode=[])
-            for frame in .1*torch.randn(FRAMES, n, 1, codec.frame_size, device=device):
-                times["encode"].append(timed(device, enc, frame))
-                times["decode"].append(timed(device, dec, enc(frame)))
-            ms = {key: 1000*sorted(values)[len(values)//2] for key, values in times.items()}
-            both = n*1000*codec.frame_size/codec.sample_rate/sum(ms.values())
-            print(f"{n} {way} on {device}: {ms['encode']:.2f} ms a frame to encode, {ms['decode']:.2f} to decode, "
+            encode, decode = median_ms(device, enc, frames), median_ms(device, dec, codes)
+            both = n*1000*codec.frame_size/codec.sample_rate/(encode + decode)
+            print(f"{n} {way} on {device}: {encode:.2f} ms a frame to encode, {decode:.2f} to decode, "
                   f"{both:.0f} times real time in all")
 
 
