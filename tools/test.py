@@ -39,12 +39,14 @@ def test_in_process(path):
 def run_notebook(path, scratch):
     "As `test_in_process`, with temporary files in `scratch`."
     start, reason = time.time(), ""
-    env = {**os.environ, "OMP_NUM_THREADS": "1", "TMPDIR": scratch}
+    env = {**os.environ, "OMP_NUM_THREADS": "1", "TMPDIR": scratch, "PYTHONFAULTHANDLER": "1"}
     p = subprocess.Popen([sys.executable, __file__, path], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
                          errors="replace", start_new_session=True, env=env)
     running.add(p.pid)
     try: out, err = p.communicate(timeout=LIMIT)
     except subprocess.TimeoutExpired:
+        os.killpg(p.pid, signal.SIGABRT)  # faulthandler prints what every thread is doing
+        time.sleep(2)
         os.killpg(p.pid, signal.SIGKILL)
         out, err = p.communicate()
         reason = f"did not end within {LIMIT} s\n"
