@@ -81,7 +81,7 @@ Model = Annotated[str, typer.Option("--model", "-m", metavar="MODEL", help=_MODE
 Out = Annotated[Path, typer.Option("--out", "-o", metavar="DIR", help="Folder for the results.")]
 Codebooks = Annotated[int | None, typer.Option("--codebooks", "-n", min=1, metavar="N",
                                                help="Use the first N codebooks only.")]
-Raw = Annotated[bool, typer.Option("--raw", help="Take the plain weights instead of the averaged ones.")]
+Raw = Annotated[bool, typer.Option("--raw", help="Take the plain weights instead of the EMA weights.")]
 Device = Annotated[str, typer.Option(metavar="DEVICE", help=f"{_DEVICE}.")]
 Dtype = Annotated[str, typer.Option(metavar="DTYPE", help="float32, bfloat16, float16 or float64.")]
 Json = Annotated[bool, typer.Option("--json", help="Print the result as one JSON object.")]

@@ -243,7 +243,7 @@ class OptimConfig:
     warmup: int = at_least(0, 0)            # steps of linear rise
     schedule: str = choice("constant", "cosine")  # cosine falls to 0 at the last step
     max_norm: float = at_least(0, 0.0)      # gradients are clipped to this norm; 0 is off
-    ema_decay: float = limited(0.99, lambda v: 0 <= v < 1, "is not in [0, 1)")  # of the averaged weights
+    ema_decay: float = limited(0.99, lambda v: 0 <= v < 1, "is not in [0, 1)")  # of the EMA weights
     accumulate: int = positive(1)           # batches of `data.batch_size` in one step, one after the other
     weight_norm: bool = False               # convolutions of encoder and decoder as direction and size
     max_skipped: int = positive(10)         # consecutive steps that may be skipped for numbers that are not finite
@@ -281,7 +281,7 @@ class DiscriminatorConfig:
     bands: list[float] = limited([], _rises_from_0_to_1, "must rise from 0 to 1")  # edges, as shares of the
                                             # spectrum: a multi-band discriminator for each of `n_ffts`
     start: int = at_least(0, 0)             # first step with adversarial losses
-    warmup: int = at_least(0, 0)            # steps, at least, in which they learn and the codec does not listen yet
+    warmup: int = at_least(0, 0)            # steps, at least, in which they alone learn
     ready: float = between(0, 2, 1.5)       # hinge loss (moving average, 2 is chance) below which a warm-up ends
     every: int = positive(1)                # steps between two updates of the discriminators
     init_from: str = ""                     # checkpoint of a run whose discriminators to start from; empty: fresh

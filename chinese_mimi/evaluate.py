@@ -379,7 +379,7 @@ class FileScores:
     rows: list                  # of metrics.csv
     codes: dict                 # label -> (K, F)
     left_out: dict              # label -> `left_out_distances`
-    original: dict              # scores of the original by the judges that need no reference
+    original: dict              # neural metrics of the original that need no reference
 
 def measure_speech(job: Job, file, result: FileResult) -> FileScores:
     "Measure the outputs of a file."
@@ -392,7 +392,7 @@ class Scores:
     rows: list              # of metrics.csv
     codes: dict             # label -> list of (K, F), one for each file
     left_out: dict          # label -> list of `left_out_distances`, one for each file where they were measured
-    originals: list         # scores of each original by the judges that need no reference
+    originals: list         # neural metrics of each original that need no reference
     skipped: list           # of dicts: `path` and `reason` of each file that cannot be read
 
 # %% ../nbs/52_evaluate.ipynb #1db918a5
@@ -421,7 +421,7 @@ def measure_all_speech(files: list, source: str, job: Job, workers: int, on_cpu:
 
 # %% ../nbs/52_evaluate.ipynb #c7cdcd45
 def _neural_metrics_summary(judges, originals):
-    "The part `judges` of summary.json: the models behind the neural metrics, and what they say of the originals"
+    "The part `judges` of summary.json: the models behind the neural metrics, and their scores of the originals"
     def mean(key): return _mean_and_interval([scores[key] for scores in originals])["mean"]
     asr = judges.asr and dict(name=judges.asr.name, cer_original=mean("cer"))
     dnsmos = judges.dnsmos and dict(name=judges.dnsmos.name, original=mean("dnsmos_ovrl"))

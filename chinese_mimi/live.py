@@ -50,7 +50,7 @@ BUSY, OVER = 4001, 4002  # close codes beside the standard ones, which `live.js`
 _IDLE_SECONDS = 15       # without a block, after which a stream is closed
 
 def _may_enter(socket, app):
-    "Whether a visitor comes from the page itself, and is logged in where the page asks for it"
+    "Whether a user comes from the page itself, and is logged in where the page asks for it"
     origin = socket.headers.get("origin")
     if origin and urlsplit(origin).netloc != socket.headers.get("host"): return False
     if getattr(app, "auth", None) is None: return True
@@ -76,7 +76,7 @@ def _valid(data, stream):
 
 # %% ../nbs/60_live.ipynb #a1827927
 async def _serve(socket, stream, n):
-    "Answer block after block; the close code, or None where the visitor has left"
+    "Answer block after block; the close code, or None where the user has left"
     from starlette.concurrency import run_in_threadpool
     while stream.seconds < LIVE_SECONDS:
         try: message = await asyncio.wait_for(socket.receive(), _IDLE_SECONDS)
@@ -112,7 +112,7 @@ def add_live_route(
         try:
             close_code = await _serve(socket, stream, n)
             if close_code: await socket.close(close_code)
-        except WebSocketDisconnect: pass  # the visitor left while a block was computed
+        except WebSocketDisconnect: pass  # the user left while a block was computed
         finally: streams.discard(stream)
 
     app.add_api_websocket_route("/live", live)

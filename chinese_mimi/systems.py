@@ -256,7 +256,7 @@ class FileResult:
     outputs: list        # an `Output` for each system
     codes: dict          # label of a model -> (K, F) int32
     left_out: dict       # label of a trained model -> `left_out_distances`; empty where not asked for
-    original: dict = field(default_factory=dict)   # scores of the original by the judges that need no reference
+    original: dict = field(default_factory=dict)   # neural metrics of the original that need no reference
 
 def run_systems(
     path,
@@ -284,6 +284,6 @@ def add_neural_metrics(
     text: str,       # transcript of the file, empty where there is none
     judges: Judges,
 ):
-    "Add what the judges say to the scores of each output, and of the original."
+    "Add the neural metrics to the scores of each output, and of the original."
     for output in result.outputs: output.scores |= judges(result.wav, output.wav, sr, text)
     result.original |= judges.alone(result.wav, sr, text)

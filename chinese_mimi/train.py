@@ -103,7 +103,7 @@ def validation_judges(
     asr: str,     # `checkpoint.asr`
     device: str,
 ) -> Judges:
-    "The judges of a run, loaded once. Raises `MimiError` for a recogniser that cannot be loaded."
+    "The neural metrics of a run, loaded once. Raises `MimiError` for a recogniser that cannot be loaded."
     return load_judges(asr or None, device=device)
 
 def check_validation(cfg: TrainConfig, device):
@@ -168,7 +168,7 @@ def validate(
     distill=None,     # called with a row and the original: a distance to the teacher
 ) -> dict:
     """Mean scores of utterances: `valid_mel` (dB), `valid_stoi`, `valid_pesq`, for the first 2 codebooks `valid_mel_2`;
-    `valid_dnsmos_ovrl` and the like of the judges, `valid_distill`. What is not defined for any is left out."""
+    `valid_dnsmos_ovrl` and the like of the neural metrics, `valid_distill`. What is not defined for any is left out."""
     values = {}
     for row in rows:
         wav = read(audio_path(row), codec.sample_rate)
@@ -289,7 +289,7 @@ def warn_of_weak_discriminators(
 ) -> bool:
     "Report discriminators that stay at chance, once; returns whether they do."
     weak = readiness.steps >= patience and readiness.hinge > bound
-    effect = "the codec is trained against noise" if listens else "the codec does not listen to them yet"
+    effect = "the codec is trained against noise" if listens else "their losses do not reach the codec yet"
     if weak and not warned:
         report(f"step {step}: warning: after {readiness.steps} of their steps the discriminators' loss is still "
                f"{readiness.hinge:.2f}, where 2 is chance: {effect}; "
@@ -298,11 +298,11 @@ def warn_of_weak_discriminators(
 
 # %% ../nbs/46_train.ipynb #bc4c0e25
 def report_discriminators(session) -> dict:
-    "Report when the codec begins to listen to its discriminators, and where they are weak; what is logged of them."
+    "Report when the codec is first trained against its discriminators, and weak ones; what is logged of them."
     trainer, readiness = session.trainer, session.trainer.readiness
     if not trainer.adversarial: return {}
     if trainer.listens and not session.listened:
-        session.report(f"step {session.step}: the codec listens to the discriminators from here, after "
+        session.report(f"step {session.step}: the codec is trained against the discriminators from here, after "
                        f"{plural(readiness.steps, 'step')} of theirs; their loss is {readiness.hinge:.2f}")
     session.listened = trainer.listens
     session.weak = warn_of_weak_discriminators(session.step, readiness, trainer.listens, session.weak, session.report)
@@ -356,7 +356,7 @@ SHOWN = [f"valid_{name}" for name in
          ("mel", "stoi", "pesq", "dnsmos_ovrl", "speaker_similarity", "cer", "distill", "abx")]
 
 def validation_scores(session, rows, target, each) -> dict:
-    "All scores of the averaged weights, as `validate` names them; `valid_abx` on the syllables of `checkpoint.abx`."
+    "All scores of the EMA weights, as `validate` names them; `valid_abx` on the syllables of `checkpoint.abx`."
     trainer, checkpoint = session.trainer, session.cfg.checkpoint
     judges, head = validation_judges(checkpoint.asr, str(trainer.device)), trainer.generator.head
     with trainer.averaged_codec() as codec:
@@ -370,7 +370,7 @@ def validate_and_log(
     rows,         # of `validation_rows`
     target=None,  # the stage's: a `FeatureStore`, a teacher, or None
 ):
-    "Validate the averaged weights on rank 0, log it, store samples, and a checkpoint where they are the best so far."
+    "Validate the EMA weights on rank 0, log it, store samples, and a checkpoint where they are the best so far."
     run, step, sounds = session.run, session.step, []
     scores = validation_scores(session, rows, target, lambda *sound: sounds.append(sound))
     for row, wav, out in sounds[:SAMPLES]:
@@ -482,12 +482,12 @@ def train(cfg: TrainConfig) -> int:
 
 # %% ../nbs/46_train.ipynb #58cff01b
 def main(argv=None) -> int:
-    "`python -m chinese_mimi.train --config FILE [key=value ...]`, also under torchrun. Returns the exit code."
-    example = "python -m chinese_mimi.train --config configs/demo.yaml data.train=demo/train.jsonl optim.steps=100"
+    "`python -m chinese_mimi.train --config CONFIG [key=value ...]`, also under torchrun. Returns the exit code."
+    example = "python -m chinese_mimi.train --config demo data.train=data/train.jsonl optim.steps=100"
     parser = argparse.ArgumentParser(prog="chinese_mimi.train", description="Train a Mimi. The same command resumes.",
                                      epilog=f"example: {example}")
-    parser.add_argument("--config", help="YAML file")
-    parser.add_argument("overrides", nargs="*", metavar="key=value", help="win over the file")
+    parser.add_argument("--config", help="name of a recipe (mimi), or a YAML file")
+    parser.add_argument("overrides", nargs="*", metavar="key=value", help="replace values of the recipe")
     args = parser.parse_args(argv)
     atexit.register(gc.freeze)  # the process ends at once, without a search for garbage among all that PyTorch loaded
 

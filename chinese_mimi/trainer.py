@@ -315,7 +315,7 @@ def _on_cpu(codec): return {k: v.detach().cpu().contiguous() for k, v in folded(
 class CheckpointedState(ResumableState):
     "A trainer's state that can be written and read."
     def save(self, folder):
-        "Write a checkpoint, whole or not at all: averaged and plain weights, and the trainer's state."
+        "Write a checkpoint, whole or not at all: EMA and plain weights, and the trainer's state."
         raw = _on_cpu(self.codec)
         tensors = _on_cpu(self.averaged.module) if self.averaged.n_averaged else raw
         card = self.parent and tuned_card(self.cfg.model, tensors, self.parent)
@@ -338,7 +338,7 @@ class CheckpointedState(ResumableState):
 
     @contextmanager
     def averaged_codec(self):
-        "The codec with averaged weights, for validation."
+        "The codec with EMA weights, for validation."
         codec = (self.averaged.module if self.averaged.n_averaged else self.codec).eval()
         try: yield plain_codec(codec) if self.cfg.optim.weight_norm else codec
         finally: codec.train()

@@ -139,7 +139,7 @@ def _verify_checksums(folder):
 def write_native(
     folder,               # an existing folder
     config: CodecConfig,
-    tensors: dict,        # native name -> tensor; the averaged weights
+    tensors: dict,        # native name -> tensor; the EMA weights
     raw: dict=None,       # the plain weights, in a checkpoint
     card: str=None,       # text of README.md
 ):
@@ -166,7 +166,7 @@ def _replaceable(folder):
 def save_native(
     folder,               # made, or replaced where it holds a saved model and nothing else
     config: CodecConfig,
-    tensors: dict,        # native name -> tensor; the averaged weights
+    tensors: dict,        # native name -> tensor; the EMA weights
     raw: dict=None,       # the plain weights, in a checkpoint
     model_card: str=None, # text of README.md; one is written when None
 ):
@@ -518,11 +518,11 @@ def _is_state_dict(x):
     return all(isinstance(n, str) and isinstance(t, torch.Tensor) for n, t in x.items())
 
 def _state_dict(ckpt, averaged, where):
-    "The averaged or the plain tensors of a loaded checkpoint, under the names they are saved with"
+    "The EMA or the plain tensors of a loaded checkpoint, under the names they are saved with"
     key = "ema.state.model" if averaged else "model"
     tensors = _get(ckpt, key)
     if tensors is None and averaged and isinstance(_get(ckpt, "model"), dict):
-        raise MimiError(f"{where}: holds no averaged weights; ask for the plain ones (averaged=False, --raw)")
+        raise MimiError(f"{where}: holds no EMA weights; ask for the plain ones (averaged=False, --raw)")
     if _is_state_dict(tensors): return tensors
     raise MimiError(f"{where}: is no Chinese-Mimi checkpoint; it has no tensors under {key}")
 
@@ -695,7 +695,7 @@ def _load_native(path, tensors, averaged, config, info):
     if not averaged:
         path = path.with_name("raw.safetensors")
         if not path.is_file():
-            raise MimiError(f"{path.parent}: holds the averaged weights only; leave out averaged=False (--raw)")
+            raise MimiError(f"{path.parent}: holds the EMA weights only; leave out averaged=False (--raw)")
         tensors = read_safetensors(path)[0]
     config = config or read_config(_beside(path, "config.yaml"))
     check_size(config, len(tensors), path)
@@ -720,7 +720,7 @@ def _model_card(path, metadata, kind):
 
 def load_weights(
     src,            # a shipped name, our or a transformers folder, Kyutai's .safetensors, a Chinese-Mimi .pt, a hub id
-    averaged=True,  # the averaged weights; False: the plain ones, where a checkpoint has both
+    averaged=True,  # the EMA weights; False: the plain ones, where a checkpoint has both
     config=None,    # `CodecConfig` or a file with one, for weights that come without
     hub={},         # for a hub id: `revision`, `token`, `cache_dir`, ... of `huggingface_hub.snapshot_download`
 ) -> tuple:
@@ -746,7 +746,7 @@ def convert(
     src,            # whatever `load_weights` takes
     dst,            # a folder, or for Kyutai's format a file
     to: str,        # "native", "transformers" or "kyutai"
-    averaged=True,  # the averaged weights; False: the plain ones
+    averaged=True,  # the EMA weights; False: the plain ones
     config=None,    # `CodecConfig` or a file with one, for weights that come without
 ) -> dict:
     """Write a model in another format, its card along with it; returns the info of `load_weights`.
