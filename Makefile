@@ -1,4 +1,5 @@
-# make setup | demo | test | notebooks | docs. Everything lives in .venv, which is made where it is missing.
+# make demo | test | setup | notebooks | docs. Each sets up by itself; everything is installed in .venv, which is made
+# where it is missing.
 PYTHON ?= $(shell for p in python3 python3.12 python3.11 python3.10; do $$p -c 'import sys; sys.exit(not (3,10) <= sys.version_info < (3,13))' 2>/dev/null && echo $$p && break; done)
 BIN := .venv/bin
 STAMP := .venv/.installed
@@ -47,7 +48,7 @@ notebooks: setup
 	$(BIN)/nbdev_clean
 	$(BIN)/python tools/readme.py
 
-# The site, in _docs; wants Quarto.
+# The site, in _docs; needs Quarto.
 docs: setup
 	$(BIN)/python tools/docs.py
 
