@@ -223,7 +223,7 @@ def summary_text(summary: dict) -> str:
     lines = [" "*width + f"{'kbps':>7}" + "".join(f"{METRICS[key].heading:>16}" for key in keys)]
     lines += [_system_line(s, keys, width) for s in systems]
     missing = [remedy for key, remedy in REMEDIES.items() if key not in measured]
-    if missing: lines.append(f"not measured for want of an option or a package: {', '.join(missing)}")
+    if missing: lines.append(f"not measured, an option or a package is missing: {', '.join(missing)}")
     return "\n".join(lines)
 
 # %% ../nbs/52_evaluate.ipynb #41a0e5d2

@@ -126,7 +126,7 @@ def is_ctranslate2(name) -> bool:
 
 def _load_whisper(name):
     "faster-whisper's model of a CTranslate2 folder; what is wrong as one line"
-    for file in CTRANSLATE2_FILES:  # for want of a tokenizer the package would ask the hub
+    for file in CTRANSLATE2_FILES:  # without a tokenizer the package would ask the hub
         if (Path(name)/file).is_file(): continue
         raise MimiError(f"{name}: lacks {file}, so it cannot be used as a recogniser; get the whole folder again")
     if not installed("faster_whisper", "ctranslate2"):
