@@ -4,7 +4,7 @@
     gpu_pack.py speech SHARED TAR BYTES   speech of SHARED/corpus in a tar file of at most so many bytes
     gpu_pack.py shrink MODEL FOLDER       a model folder with its weights in 8 bits
     gpu_pack.py restore FOLDER MODEL      the model folder again
-    gpu_pack.py halve CHECKPOINT MODEL    the averaged weights in half precision, to be delivered
+    gpu_pack.py halve CHECKPOINT MODEL    the EMA weights in half precision, to be delivered
     gpu_pack.py steps RUN SECONDS         the step that a run reaches if it goes on for so many seconds
     gpu_pack.py batch CONFIG [key=value]  the batch size with which a configuration trains fastest on its GPU
     gpu_pack.py stream CONFIG [key=value] how fast 1 and 64 streams are on its device, as CUDA graphs too
