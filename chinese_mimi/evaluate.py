@@ -113,7 +113,7 @@ def _kill_workers(pool):
     "End the processes of a pool at once: each may be busy with a file for minutes"
     for process in list((pool._processes or {}).values()): process.kill()   # Python 3.14 has `pool.kill_workers`
 
-# %% ../nbs/52_evaluate.ipynb #939a92d7
+# %% ../nbs/52_evaluate.ipynb #7ae28621
 def measure_files(
     files: list,
     job: Job,
@@ -142,7 +142,7 @@ def measure_files(
         if pending: _kill_workers(pool)
         pool.shutdown(cancel_futures=True)
 
-# %% ../nbs/52_evaluate.ipynb #e2032eb9
+# %% ../nbs/52_evaluate.ipynb #ba6a57bb
 def _weights_digest(codec):
     "Hash of all tensors of a model: its `fingerprint` is that of the codebooks alone"
     digest = hashlib.sha256(repr(codec.config).encode())
@@ -158,7 +158,7 @@ def _job_digest(job, measure, device):
     facts = [__version__, measure.__name__, str(device), job.sr, codecs, [asdict(s) for s in job.systems], judges]
     return hashlib.sha256(json.dumps(facts).encode()).hexdigest()
 
-# %% ../nbs/52_evaluate.ipynb #b78726b2
+# %% ../nbs/52_evaluate.ipynb #8b3e0f16
 _ARRAYS = dict(codes=np.int32, active=bool)   # fields that hold arrays, by the label of a model
 
 def _to_json(result):
@@ -173,7 +173,7 @@ def _from_json(kind, values):
         values[key] = {k: np.array(v, _ARRAYS[key]) for k, v in values[key].items()}
     return kind(**values)
 
-# %% ../nbs/52_evaluate.ipynb #4bdb8d72
+# %% ../nbs/52_evaluate.ipynb #f19c2e62
 class Measured:
     "The results of an evaluation that was interrupted, and a place for those that follow: a line of JSON each."
     def __init__(self, folder, digest, kind):   # kind: the results' class
@@ -200,7 +200,7 @@ class Measured:
         self.path.parent.mkdir(parents=True, exist_ok=True)
         append_line(self.path, f'\n{{"key": "{key}", "result": {_to_json(result)}}}')
 
-# %% ../nbs/52_evaluate.ipynb #377e2b2f
+# %% ../nbs/52_evaluate.ipynb #4e08f9da
 def measure_or_resume(files, job, measured, measure, workers=1, on_cpu=True, ablated=()):
     "`measure_files`, but for the files whose results are in `measured`, a `Measured`; new results are added there."
     keys = [measured.key(file, file in ablated) for file in files]
