@@ -9,7 +9,7 @@ __all__ = ['app', 'Version', 'Model', 'Out', 'Codebooks', 'Raw', 'Device', 'Dtyp
            'tokenize', 'evaluate', 'check', 'convert', 'demo', 'bench', 'serve']
 
 # %% ../nbs/63_cli.ipynb #d7b36b94
-import dataclasses, json, sys
+import dataclasses, errno, json, os, sys
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated
@@ -17,7 +17,7 @@ from typing import Annotated
 import typer
 
 from . import __version__
-from .core import ConfigError, MimiError
+from .core import ConfigError, MimiError, check_distinct, check_folder, exit_process, is_stdout, plural
 
 # %% ../nbs/63_cli.ipynb #faa30771
 app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False,
@@ -35,7 +35,9 @@ Version = Annotated[bool, typer.Option("--version", callback=_print_version, is_
 def _top(version: Version = False):
     """Train, fine-tune, measure and listen to Mimi, the streaming neural speech codec, on Mandarin.
 
-    Each command explains itself: chinese-mimi COMMAND --help"""
+    Each command explains itself: chinese-mimi COMMAND --help
+
+    Exit codes: 0 done, 1 failed, 2 wrong usage or configuration, 130 interrupted."""
 
 # %% ../nbs/63_cli.ipynb #8e01b6bd
 _UsageError = typer.BadParameter.__base__  # of the Click that this version of Typer uses, its own or the installed one
@@ -45,6 +47,16 @@ def _usage_line(error, words=()):
     named = [word for word in words[:1] if word in typer.main.get_command(app).commands]
     command = error.ctx.command_path if error.ctx else " ".join(["chinese-mimi", *named])
     return f"{error.format_message().rstrip('.')}; see {command} --help"
+
+# %% ../nbs/63_cli.ipynb #d42ddad4
+_FULL = errno.ENOSPC, errno.EDQUOT, errno.EFBIG
+
+def _system_error(e):
+    "The line of an `OSError`; None for one of the program itself, which names no file"
+    if e.errno in _FULL: remedy = "; free some space or choose another place"
+    else: remedy = "; choose a shorter name" if e.errno == errno.ENAMETOOLONG else ""
+    if e.filename is not None: return f"{os.fsdecode(e.filename)}: {e.strerror}{remedy}"
+    return f"standard output: {e.strerror}{remedy}" if e.errno in _FULL else None
 
 # %% ../nbs/63_cli.ipynb #8eb2b036
 def exit_code_of(call, words=()) -> tuple:
@@ -56,29 +68,54 @@ def exit_code_of(call, words=()) -> tuple:
     except (typer.Abort, KeyboardInterrupt): return 130, "interrupted"
     except BrokenPipeError: return 1, None
     except OSError as e:
-        if e.filename is None: raise
-        return 1, f"{e.filename}: {e.strerror}"
+        line = _system_error(e)
+        if line is None: raise
+        return 1, line
     except RuntimeError as e:
         if type(e).__name__ != "OutOfMemoryError": raise
         return 1, "the device ran out of memory; take a smaller batch or segment, or --device cpu"
     return code, "interrupted" if code == 130 else None  # some versions of Typer catch ctrl-C, some raise Abort
 
 # %% ../nbs/63_cli.ipynb #d3c63772
+def _prepare_streams():
+    "Let names that are not UTF-8, and terminals that are not, be printed with escapes"
+    for stream in sys.stdout, sys.stderr:
+        if hasattr(stream, "reconfigure"): stream.reconfigure(errors="backslashreplace")
+
+def _flush_output(code):
+    "Write what is left for standard output, as the call of `exit_code_of`; what cannot be written is dropped"
+    try: sys.stdout.flush()
+    except OSError:   # else Python would try again at its end, and complain
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise
+    return code
+
 def main(args=None):
     """The program `chinese-mimi`: run `args`, those of the process by default, and exit. A user's error is one line
     on stderr."""
     words = sys.argv[1:] if args is None else [str(a) for a in args]
     words = words or ["--help"]
+    _prepare_streams()
     code, line = exit_code_of(lambda: app(words, prog_name="chinese-mimi", standalone_mode=False), words)
+    flushed, unwritten = exit_code_of(lambda: _flush_output(code))
+    line = line or unwritten
     if line: print(f"chinese-mimi: {' '.join(line.split())}", file=sys.stderr)
-    sys.exit(code)
+    exit_process(flushed if code == 0 else code)
 
 # %% ../nbs/63_cli.ipynb #cadb5284
 _MODEL = "A shipped name (demo), a folder, a .safetensors file, a Chinese-Mimi .pt, or a hub id."
 _DEVICE = "cpu, cuda, cuda:1, ... or auto"
 
 Model = Annotated[str, typer.Option("--model", "-m", metavar="MODEL", help=_MODEL)]
-Out = Annotated[Path, typer.Option("--out", "-o", metavar="DIR", help="Folder for the results.")]
+def _checked(folder: Path | None):
+    if folder is not None: check_folder(folder)
+    return folder
+
+def _named_file(path: Path | None):
+    if path is not None and not path.is_file(): raise ConfigError(f"{path}: no such file")
+    return path
+
+Out = Annotated[Path, typer.Option("--out", "-o", metavar="DIR", callback=_checked, help="Folder for the results.")]
 Codebooks = Annotated[int | None, typer.Option("--codebooks", "-n", min=1, metavar="N",
                                                help="Use the first N codebooks only.")]
 Raw = Annotated[bool, typer.Option("--raw", help="Take the plain weights instead of the EMA weights.")]
@@ -126,8 +163,13 @@ def print_result(
     result,         # for scripts: dicts, lists, dataclasses
     as_json: bool,
 ):
-    "Print a result as text or as one line of JSON."
-    print(json.dumps(_json_ready(result), ensure_ascii=False) if as_json else text)
+    "Print a result as text or as one line of JSON, in ASCII where the text cannot be encoded."
+    if as_json:
+        result = _json_ready(result)
+        text = json.dumps(result, ensure_ascii=False)
+        try: text.encode(getattr(sys.stdout, "encoding", None) or "utf-8")
+        except UnicodeEncodeError: text = json.dumps(result)
+    print(text)
 
 # %% ../nbs/63_cli.ipynb #95355f79
 def print_skipped(skipped):
@@ -136,8 +178,8 @@ def print_skipped(skipped):
     if lines: print(f"{len(lines)} skipped:", *lines, sep="\n", file=sys.stderr)
 
 def print_beside(line, target):
-    "Print a line; on stderr where `target` is `-`, since the data then go to standard output."
-    print(line, file=sys.stderr if str(target) == "-" else sys.stdout)
+    "Print a line; on stderr where `target` is standard output, where the data go."
+    print(line, file=sys.stderr if str(target) == "-" or is_stdout(target) else sys.stdout)
 
 # %% ../nbs/63_cli.ipynb #953401cd
 @app.command()
@@ -177,6 +219,9 @@ def durations(
     \b
     Example: chinese-mimi durations data/premium/train.jsonl --png durations.png"""
     from chinese_mimi.manifest import durations, read_manifest
+    if png:
+        require_packages("eval", "matplotlib")
+        check_distinct(manifest, png)
     result = durations(read_manifest(manifest))
     print_result(result, result, as_json)
     if png:
@@ -202,7 +247,6 @@ def extract(
                  --teacher hubert:TencentGameMate/chinese-hubert-large --out data/premium/features"""
     import torch
     from chinese_mimi.core import pick_device
-    from chinese_mimi.manifest import plural
     from chinese_mimi.features import extract
     check_dtype(dtype)
     device = pick_device(device)
@@ -235,6 +279,7 @@ def train(
     Several GPUs: torchrun --nproc_per_node=8 -m chinese_mimi.train --config mimi \\
                       data.train=data/premium/train.jsonl data.valid=data/premium/valid.jsonl \\
                       teacher.features=data/premium/features"""
+    require_packages("eval", "matplotlib")
     from chinese_mimi.train import main
     return main(["--config", config, *(overrides or []), *device_overrides(device, dtype)])
 
@@ -272,7 +317,7 @@ def reconstruct(
     from chinese_mimi.files import reconstruct
     codec = load_codec(_model_name(model, epoch, model_id), device, dtype, raw, codebooks)
     written, skipped = reconstruct(source, codec, out, codebooks)
-    text = f"{len(written)} {'file' if len(written) == 1 else 'files'} in {out}"
+    text = f"{plural(len(written), 'file')} in {out}"
     result = dict(written=written, skipped=[dict(path=path, reason=reason) for path, reason in skipped])
     print_result(text, result, as_json)
     print_skipped(skipped)
@@ -323,6 +368,7 @@ def decode(
     from chinese_mimi.tokenize import decode_utterance
     if uid is None and (source.is_dir() or source.suffix == ".parquet"):
         raise ConfigError(f"decode: {source} holds many utterances; name one by --id")
+    if uid is not None: require_packages("tokens", "pyarrow")
     codec = load_codec(model, device, dtype, raw)
     if uid is None: line = decode_file(source, target, codec, force)
     else: line = decode_utterance(source, uid, target, codec, force)
@@ -350,6 +396,7 @@ def tokenize(
     Example: chinese-mimi tokenize data/premium/train.jsonl --model outputs/mimi/checkpoints/last --out tokens
     Several GPUs: torchrun --nproc_per_node=8 --no-python chinese-mimi tokenize data/premium/train.jsonl \\
                       --model outputs/mimi/checkpoints/last --out tokens"""
+    require_packages("tokens", "pyarrow")
     from chinese_mimi.tokenize import tokenize
     codec = load_codec(model, device, dtype, raw, codebooks)
     result = tokenize(manifest, codec, out, codebooks, workers, batch_seconds)
@@ -387,9 +434,11 @@ def evaluate(
     """Measure models on speech: table, summary and report.
 
     \b
+    Interrupted, the same command goes on where it stopped.
     Example: chinese-mimi evaluate data/premium/valid.jsonl --model outputs/mimi/checkpoints/last --out report"""
-    from chinese_mimi.evaluate import evaluate, summary_text
     check_dtype(dtype)
+    require_packages("eval", "matplotlib", "pesq", "pystoi", "scipy", "parselmouth")
+    from chinese_mimi.evaluate import evaluate, summary_text
     opus_rates = [rate for rate in opus if rate]
     summary = evaluate(sources, model, out, codebooks, opus_rates, limit, workers, device, dtype,
                        syllables=syllables or (), asr=asr, speaker=speaker)
@@ -406,7 +455,7 @@ def _check_text(rows):
 def check(
     model: Annotated[str, typer.Argument(metavar="MODEL", help=_MODEL)],
     audio: Annotated[Path | None, typer.Option(
-        metavar="FILE", help="Compare on this recording instead of a synthetic voice.")] = None,
+        metavar="FILE", callback=_named_file, help="Compare on this recording instead of a synthetic voice.")] = None,
     as_json: Json = False,
     raw: Raw = False,
     device: Device = "cpu",
@@ -469,7 +518,7 @@ def bench(
         "--model", "-m", metavar="MODEL",
         help="Any model that loads; by default random weights of Kyutai's 24 kHz shape, which all can run.")] = None,
     out: Annotated[Path | None, typer.Option(
-        "--out", "-o", metavar="DIR", help="Folder for bench.json and bench.png.")] = None,
+        "--out", "-o", metavar="DIR", callback=_checked, help="Folder for bench.json and bench.png.")] = None,
     threads: Annotated[list[int], typer.Option(
         min=1, metavar="N", help="Processor threads; once for each number to measure.")] = (1, 2),
     codebooks: Codebooks = None,
@@ -493,6 +542,7 @@ def bench(
         from chinese_mimi.step_profile import main
         return main(["--config", train, *(overrides or []), *device_overrides(device, None)])
     if overrides: raise ConfigError(f"{overrides[0]}: keys belong to --train CONFIG")
+    if out: require_packages("eval", "matplotlib")
     from chinese_mimi.bench import bench, bench_table
     print(bench_table(bench(model, out, threads, codebooks, seconds, rounds, device=device)))
     if out: print(out/"bench.png")

@@ -8,16 +8,17 @@ __all__ = ['BLOCK_FRAMES', 'PIPE_FRAMES', 'EncodedStream', 'encode_stream', 'dec
            'decode_file']
 
 # %% ../nbs/23_files.ipynb #87297a55
-import struct, sys
+import os, struct, sys
 from collections import Counter
 from contextlib import contextmanager
 from dataclasses import replace
+from itertools import chain, islice
 from pathlib import Path
 
 import numpy as np
 import torch
 
-from .core import ConfigError, MimiError, atomic_open, check_distinct
+from .core import ConfigError, MimiError, atomic_open, check_distinct, check_folder, is_stdout, plural
 from .config import load_config
 from .audio import AudioError, StreamingResampler, as_samples, as_tensor, find_audio, read, to_mono, write
 from .audio import _FORMATS, _LOUDEST, _open
@@ -124,13 +125,6 @@ def _targets(sources, root, out):
         targets[target] = source
     return dict(sorted(targets.items(), key=lambda item: item[1]))
 
-def _check_originals(targets, out):
-    "Raise `ConfigError` where one of the `_targets` is an original, under whatever name"
-    originals = {(s.stat().st_dev, s.stat().st_ino) for s in targets.values()}
-    for target in targets:
-        if target.exists() and (target.stat().st_dev, target.stat().st_ino) in originals:
-            raise ConfigError(f"{out}: {target.name} would overwrite an original; choose another folder")
-
 # %% ../nbs/23_files.ipynb #76da4f61
 def reconstruct(
     source,           # an audio file, or a folder of them
@@ -139,13 +133,15 @@ def reconstruct(
     n_codebooks=None, # all by default
 ):
     """Write the codec's reconstruction of each file; returns the files written, and (path, reason) of those skipped.
-    Raises `MimiError` where nothing could be read."""
+    Raises `ConfigError` where an original would be overwritten or there is none, `MimiError` where none can be read."""
     from tqdm import tqdm
     source, out = Path(source), Path(out)
     root = source if source.is_dir() else source.parent
     written, skipped = [], []
-    targets = _targets(find_audio(source), root, out)
-    _check_originals(targets, out)
+    try: targets = _targets(find_audio(source), root, out)
+    except AudioError as e: raise ConfigError(str(e)) from None
+    check_distinct(targets.values(), targets)
+    check_folder(out)
     for target, path in tqdm(targets.items(), unit="file", disable=None, file=sys.stderr):
         try: wav = read(path, codec.sample_rate)
         except AudioError as e:
@@ -155,7 +151,8 @@ def reconstruct(
         written.append(target)
     if written: return written, skipped
     reason = ": ".join(map(str, skipped[0]))
-    raise MimiError(reason if source.is_file() else f"{source}: none of its {len(skipped)} files can be read; {reason}")
+    if source.is_file(): raise MimiError(reason)
+    raise MimiError(f"{source}: none of its {plural(len(skipped), 'file')} can be read; {reason}")
 
 # %% ../nbs/23_files.ipynb #aa27b8a7
 def named_checkpoint(
@@ -163,17 +160,17 @@ def named_checkpoint(
     model_id: str,      # the run's id
     outputs="outputs",  # folder of the runs
 ) -> Path:
-    "The checkpoint of run `model_id` at the end of `epoch`, ours or the original project's. Raises `MimiError`."
+    "The checkpoint of run `model_id` at the end of `epoch`, ours or the original project's. Raises `ConfigError`."
     outputs = Path(outputs)
     run, original = outputs/model_id, outputs/"save"/model_id/f"checkpoint_epoch{epoch}.pt"
     if original.is_file(): return original
     if not (run/"config.yaml").is_file():
-        raise MimiError(f"{run}: no such run, nor is there {original}; see `--model-id`")
+        raise ConfigError(f"{run}: no such run, nor is there {original}; see `--model-id`")
     step = epoch*load_config(run/"config.yaml").optim.steps_per_epoch
     path = run/"checkpoints"/f"step_{step:08d}"
     if path.is_dir(): return path
     names = ", ".join(sorted(p.name for p in path.parent.glob("step_*"))) or "none"
-    raise MimiError(f"{path}: no such checkpoint; there is {names}, which --model takes by its path")
+    raise ConfigError(f"{path}: no such checkpoint; there is {names}, which --model takes by its path")
 
 # %% ../nbs/23_files.ipynb #938c2cfe
 # Samples are passed on a second at a time: the resampler's convolution keeps a plan for every length, and blocks of all
@@ -200,12 +197,27 @@ def _container_blocks(container, rate):
     for part in to_float.resample(None): yield part.to_ndarray()
 
 # %% ../nbs/23_files.ipynb #29e48ee4
-def _pipe_blocks(sample_rate):
-    "Blocks (1, n) of standard input, any format that PyAV reads from a pipe"
+_STDIN = "-", "/dev/stdin", "/dev/fd/0", "/proc/self/fd/0"
+
+@contextmanager
+def _open_input(path):
+    "A binary file to read; `-` is standard input. Raises `MimiError`"
+    if str(path) in _STDIN:
+        yield sys.stdin.buffer
+        return
+    try: file = open(path, "rb")
+    except FileNotFoundError: raise ConfigError(f"{path}: no such file") from None
+    except IsADirectoryError: raise ConfigError(f"{path}: is a folder; name a file") from None
+    except OSError as e: raise MimiError(f"{path}: cannot be read ({e.strerror})") from None
+    with file: yield file
+
+# %% ../nbs/23_files.ipynb #69903b1f
+def _pipe_blocks(path, sample_rate):
+    "Blocks (1, n) of a pipe, any format that PyAV reads from one; `-` is standard input"
     import av
-    name = "standard input"
+    name = "standard input" if str(path) in _STDIN else path
     try:
-        with av.open(sys.stdin.buffer) as container:
+        with _open_input(path) as file, av.open(file) as container:
             if not container.streams.audio: raise AudioError(f"{name}: is not audio")
             rate = container.streams.audio[0].codec_context.sample_rate
             yield from _resampled(_container_blocks(container, rate), rate, sample_rate, name)
@@ -215,25 +227,23 @@ def _pipe_blocks(sample_rate):
 # %% ../nbs/23_files.ipynb #6b323f0d
 def _file_blocks(path, sample_rate):
     "Blocks (1, n) of a file"
+    if not Path(path).is_file():
+        kind = "is a folder; name a file" if Path(path).is_dir() else "no such file"
+        raise ConfigError(f"{path}: {kind}")
     info, load = _open(path)
     rate, frames = info.sample_rate, info.frames
     blocks = (load(first, min(rate, frames - first)) for first in range(0, frames, rate))
     yield from _resampled(blocks, rate, sample_rate, path)
 
-def _audio_blocks(path, sample_rate):
-    "Blocks (1, n) of a file, or of standard input for `-`"
-    return _pipe_blocks(sample_rate) if str(path) == "-" else _file_blocks(path, sample_rate)
+def _is_pipe(path):
+    "Whether a path takes or gives bytes in order only: `-`, a FIFO, a character device"
+    if str(path) in _STDIN or is_stdout(path): return True
+    return os.path.exists(path) and (Path(path).is_fifo() or Path(path).is_char_device())
 
-# %% ../nbs/23_files.ipynb #73aaa00f
-@contextmanager
-def _open_input(path):
-    "A binary file to read; `-` is standard input"
-    if str(path) == "-":
-        yield sys.stdin.buffer
-        return
-    try: file = open(path, "rb")
-    except OSError as e: raise MimiError(f"{path}: cannot be read ({e.strerror})") from None
-    with file: yield file
+def _audio_blocks(path, sample_rate):
+    "Blocks (1, n) of a file or a pipe"
+    blocks = _pipe_blocks if _is_pipe(path) else _file_blocks
+    return blocks(path, sample_rate)
 
 # %% ../nbs/23_files.ipynb #3a1c4396
 @contextmanager
@@ -244,6 +254,12 @@ def _open_output(path):
         sys.stdout.buffer.flush()
         return
     with atomic_open(path) as file: yield file
+
+# %% ../nbs/23_files.ipynb #1258adc4
+def _begun(blocks):
+    "The same blocks, the first of which has been computed"
+    blocks = iter(blocks)
+    return chain(list(islice(blocks, 1)), blocks)
 
 # %% ../nbs/23_files.ipynb #f5051c1c
 def codebook_count(codec, n_codebooks=None) -> int:
@@ -265,10 +281,13 @@ def encode_file(
     Raises `MimiError`, also where the target is the source; the target is whole or absent."""
     check_distinct(source, target)
     n = codebook_count(codec, n_codebooks)
+    header = CmimiHeader.of(codec.config, codec.fingerprint, n)
+    header.to_bytes()  # raises where a file cannot hold these codebooks
     stream = encode_stream(codec, _audio_blocks(source, codec.sample_rate), n, PIPE_FRAMES)
+    blocks = _begun(stream)
     with _open_output(target) as f:
-        writer = CmimiWriter(f, CmimiHeader.of(codec.config, codec.fingerprint, n))
-        for codes in stream: writer.write(codes)
+        writer = CmimiWriter(f, header)
+        for codes in blocks: writer.write(codes)
         writer.close(stream.n_samples)
     seconds = stream.n_samples / codec.sample_rate
     kbps, token_kbps = 8*writer.bytes/seconds/1000, writer.header.bit_rate/1000
@@ -310,10 +329,6 @@ def _audio_file(path, sample_rate):
             raise AudioError(f"{path}: {kind} cannot be written at {sample_rate} Hz ({reason})") from None
 
 # %% ../nbs/23_files.ipynb #7bea795e
-def _is_pipe(path):
-    "Whether a target takes bytes in order only: standard output, a FIFO, a character device"
-    return str(path) == "-" or Path(path).is_fifo() or Path(path).is_char_device()
-
 def _audio_output(path, sample_rate):
     "A context: a function that writes (n,) samples at a time to a file or a pipe. Raises `AudioError`"
     if not _is_pipe(path): return _audio_file(path, sample_rate)
@@ -343,8 +358,9 @@ def decode_blocks(
     """Tokens to speech of the true length at constant memory; returns a line with the length.
     Raises `MimiError`, also for tokens of another model; the target is whole or absent."""
     _check_fits(header, codec, source, force)
+    parts = _begun(decode_stream(codec, blocks, lambda: header.n_samples, PIPE_FRAMES))
     with _audio_output(target, codec.sample_rate) as write_samples:
-        for wav in decode_stream(codec, blocks, lambda: header.n_samples, PIPE_FRAMES): write_samples(wav[0])
+        for wav in parts: write_samples(wav[0])
     return f"{header.n_samples/header.sample_rate:.2f} s from {len(header.codebook_sizes)} codebooks"
 
 # %% ../nbs/23_files.ipynb #82f5ac40

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['SEGMENTS', 'id_key', 'IndexColumns', 'ignore_interrupt', 'save_index', 'Manifest', 'read_manifest', 'Manifests',
-           'audio_path', 'n_frames', 'plural', 'check_manifest', 'follows', 'stretches', 'Durations', 'durations']
+           'audio_path', 'n_frames', 'check_manifest', 'follows', 'stretches', 'Durations', 'durations']
 
 # %% ../nbs/31_manifest.ipynb #54b457f4
 import hashlib, io, json, os, signal
@@ -16,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
-from .core import ConfigError, MimiError, atomic_write, available_cpus
+from .core import ConfigError, MimiError, atomic_write, available_cpus, plural
 
 # %% ../nbs/31_manifest.ipynb #8e986a05
 _FIELDS = dict(id=str, path=str, duration=(int, float), sample_rate=int, recording=str)
@@ -206,11 +206,6 @@ def n_frames(duration, frame_rate=12.5):
     "Frames of `duration` seconds, the last one padded; also for arrays. Durations have six decimals, hence the margin."
     return np.ceil(np.asarray(duration)*frame_rate - 5e-5).astype(np.int64)[()]
 
-# %% ../nbs/31_manifest.ipynb #37b64192
-def plural(n: int, noun: str) -> str:
-    "A count with its noun: `1 file`, `2 files`."
-    return f"{n} {noun}{'s'*(n != 1)}"
-
 # %% ../nbs/31_manifest.ipynb #59b20d49
 def _is_there(path):
     "Whether an audio path is a file, or lies in one, an archive"
@@ -258,6 +253,7 @@ class Durations:
     discarded: dict     # segment (s) -> share of the audio that one pass leaves out
     padded: dict        # segment (s) -> share of what is trained on that is padding
     segment: float      # the recommended one (s)
+    rule: str           # by which it is recommended
 
     def __str__(self):
         most = max(n for *_, n in self.histogram)
@@ -265,7 +261,7 @@ class Durations:
         bars = [f"{a:6.1f} - {b:5.1f} s {n:9d} {'#'*ceil(40*n/most)}" for a, b, n in self.histogram]
         segments = [self._segment_line(s) for s in self.discarded]
         head = [f"{plural(self.rows, 'utterance')}, {self.hours:.2f} h", quantiles, ""]
-        return "\n".join([*head, *bars, "", "segment   left out in a pass   padding", *segments])
+        return "\n".join([*head, *bars, "", "segment   left out in a pass   padding", *segments, "", self.rule])
 
     def _segment_line(self, s):
         mark = "   <- recommended" if s == self.segment else ""
@@ -312,6 +308,8 @@ def durations(
     padding=.1,       # share of what is trained on that may be padding
 ) -> Durations:
     "Distribution, histogram, and the longest segment of up to 4 s that keeps to both limits; else the shortest."
+    rule = (f"recommended: the longest segment of up to 4 s with at most {left_out:.0%} left out in a pass "
+            f"and {padding:.0%} padding; else the shortest")
     seconds = np.asarray(rows.durations if isinstance(rows, Manifest) else [r["duration"] for r in rows])
     frames, after = n_frames(seconds, frame_rate), follows(rows)
     lengths = {s: round(s*frame_rate) for s in SEGMENTS}
@@ -321,4 +319,4 @@ def durations(
     suitable = [s for s in SEGMENTS if s <= 4 and discarded[s] <= left_out and padded[s] <= padding]
     quantiles = {q: float(np.quantile(seconds, q)) for q in (0., .05, .25, .5, .75, .95, 1.)}
     return Durations(len(seconds), float(seconds.sum()/3600), quantiles, _histogram(seconds), discarded, padded,
-                     max(suitable, default=SEGMENTS[0]))
+                     max(suitable, default=SEGMENTS[0]), rule)

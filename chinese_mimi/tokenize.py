@@ -17,9 +17,10 @@ import numpy as np
 import torch
 
 from .bitstream import CmimiHeader
-from .core import ConfigError, MimiError, atomic_write, available_cpus, local_world_size
+from .core import (ConfigError, MimiError, atomic_write, available_cpus, check_distinct, check_folder,
+                               local_world_size, plural)
 from .files import codebook_count, decode_blocks, encode_long
-from .manifest import plural, read_manifest
+from .manifest import read_manifest
 from .shards import Failure, ShardJob, apply_to_readable, failed_rows, load_audio, plan_shards, run_shards
 
 # %% ../nbs/37_tokenize.ipynb #ac1e691b
@@ -53,7 +54,7 @@ def write_shard(
     columns = {name: pa.array([r[name] for r in rows], kind) for name, kind in types.items()}
     columns["tokens"] = nested_tokens([r["tokens"] for r in rows])
     columns["fingerprint"] = pa.array([note["fingerprint"]]*len(rows), pa.string())
-    table = pa.table(columns).replace_schema_metadata({_METADATA_KEY: json.dumps(note, ensure_ascii=False)})
+    table = pa.table(columns).replace_schema_metadata({_METADATA_KEY: json.dumps(note)})
     out = io.BytesIO()
     pq.write_table(table, out, compression="zstd", write_page_checksum=True)
     atomic_write(file, out.getvalue())
@@ -65,7 +66,8 @@ def read_note(
     "The note of a shard, read from the end of the file alone. Raises `MimiError` unless it is a whole shard."
     pa, pq = _parquet()
     damaged = MimiError(f"{file}: is no token shard, or damaged; copy or make it again")
-    try: return json.loads(pq.read_schema(file).metadata[_METADATA_KEY])
+    try:
+        with open(file, "rb") as f: return json.loads(pq.read_schema(f).metadata[_METADATA_KEY])
     except OSError as e:
         if e.errno: raise MimiError(f"{file}: cannot be read ({e.strerror})") from None
         raise damaged from None
@@ -77,6 +79,7 @@ def find_shards(
     "Its shards, in order. Raises `ConfigError` where there are none."
     path = Path(path)
     if path.is_file(): return [path]
+    if not path.is_dir(): raise ConfigError(f"{path}: no such file or folder")
     files = sorted(path.glob("tokens-*.parquet"))
     if files: return files
     remedy = "make them with `chinese-mimi tokenize`"
@@ -95,9 +98,10 @@ def read_row(
     pa, pq = _parquet()
     from pyarrow.compute import index
     try:
-        shard = pq.ParquetFile(file, page_checksum_verification=True)
-        i = index(shard.read(["id"])["id"], uid).as_py()
-        return None if i < 0 else shard.read(["text", "n_samples", "tokens"]).slice(i, 1).to_pylist()[0]
+        with open(file, "rb") as f:
+            shard = pq.ParquetFile(f, page_checksum_verification=True)
+            i = index(shard.read(["id"])["id"], uid).as_py()
+            return None if i < 0 else shard.read(["text", "n_samples", "tokens"]).slice(i, 1).to_pylist()[0]
     except (OSError, pa.ArrowException, ValueError, KeyError, TypeError): raise damaged_shard(file) from None
 
 # %% ../nbs/37_tokenize.ipynb #f7e62f1e
@@ -123,7 +127,8 @@ def decode_utterance(
     codec,        # the `Mimi` that made the tokens
     force=False,  # decode the tokens of another model of the same shape
 ) -> str:
-    "Decode an utterance of a shard to sound, see `decode_blocks`."
+    "Decode an utterance of a shard to sound, see `decode_blocks`. Raises `MimiError` where the target is a shard."
+    check_distinct(find_shards(path), target)
     header, codes, _ = read_utterance(path, uid)
     return decode_blocks([codes], header, codec, target, path, force)
 
@@ -200,32 +205,32 @@ class TokenSummary:
         return f"{plural(self.shards, 'shard')}: {content}, model {self.fingerprint}"
 
 # %% ../nbs/37_tokenize.ipynb #a0a0275b
-def check_ids(ids, out):
-    "Raise `ConfigError` where an id occurs more than once in a folder."
-    twice = [uid for uid, n in Counter(ids).items() if n > 1]
-    if not twice: return
-    remedy = "the shards hold them all, but --id finds one. Make the manifest's ids differ"
-    raise ConfigError(f"{out}: ids of several utterances: {len(twice)}, the first is {twice[0]!r}; {remedy}")
+def check_ids(rows):  # a `Manifest`
+    "Raise `ConfigError` where an id of a `Manifest` occurs more than once: a folder of shards holds one."
+    order = np.argsort(rows.keys, kind="stable")
+    again = order[1:][rows.keys[order[1:]] == rows.keys[order[:-1]]]
+    if not len(again): return
+    first, remedy = rows[int(again.min())]["id"], "`decode --id` would find one of each only; make them differ"
+    raise ConfigError(f"{rows.path}: ids that occur again: {len(again)}, the first is {first!r}; {remedy}")
 
 def summarize_tokens(
     files,  # finished shards
     out,    # their folder
     fingerprint,
 ) -> TokenSummary:
-    "The summary of finished shards, also written as _tokens.json and _failed.tsv. Raises `MimiError` for repeated ids."
+    "The summary of finished shards, also written as _tokens.json and _failed.tsv. Raises `MimiError`."
     _, pq = _parquet()
-    summary, ids = TokenSummary(fingerprint, len(files), 0, 0., 0, 0), []
+    summary = TokenSummary(fingerprint, len(files), 0, 0., 0, 0)
     for file in files:
-        note, table = read_note(file), pq.read_table(file, columns=["id", "n_samples"])
+        note = read_note(file)
+        with open(file, "rb") as f: table = pq.ParquetFile(f).read(columns=["n_samples"])
         samples = table["n_samples"].to_numpy()
         summary.utterances += len(table)
         summary.bytes += file.stat().st_size
         summary.seconds += float(samples.sum())/note["sample_rate"]
         summary.tokens += int((-(-samples//note["frame_size"])).sum())*note["n_codebooks"]
         summary.failed += [tuple(row) for row in note["failed"]]
-        ids += table["id"].to_pylist()
-    check_ids(ids, out)
-    failed = "".join("\t".join(row) + "\n" for row in summary.failed)
+    failed = "".join("\t".join(" ".join(cell.split()) for cell in row) + "\n" for row in summary.failed)
     atomic_write(out/"_failed.tsv", f"id\tpath\treason\n{failed}")
     atomic_write(out/"_tokens.json", json.dumps(asdict(summary) | dict(failed=len(summary.failed)), indent=1) + "\n")
     return summary
@@ -303,6 +308,8 @@ def tokenize(
 
     Finished shards are skipped when it is run again; under torchrun the ranks share the shards. Raises `MimiError`."""
     rows, out = read_manifest(manifest), Path(out)
+    check_ids(rows)
+    check_folder(out)
     n_codebooks = codebook_count(codec, n_codebooks)
     check_codebook_size(codec)
     batch_seconds = batch_seconds or (20. if codec.device.type == "cpu" else 240.)

@@ -655,7 +655,7 @@ def locate(src, hub={}) -> Path:
     is_file_name = path.suffix in (".pt", ".safetensors") or path.parent.is_dir()
     if _HUB_NAME.fullmatch(name) and not is_file_name: return _from_hub(name, hub)
     kind = "a model that ships" if re.fullmatch(r"[\w-]+", name) else "a file or folder"
-    raise MimiError(f"{name}: is not {kind}; there ship: {', '.join(shipped()) or 'none'}. "
+    raise ConfigError(f"{name}: is not {kind}; there ship: {', '.join(shipped()) or 'none'}. "
                     "Otherwise name a folder, a file or a hub id")
 
 # %% ../nbs/18_weights.ipynb #0f5780cb
