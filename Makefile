@@ -17,6 +17,7 @@ $(BIN)/python:
 
 $(STAMP): settings.ini setup.py | $(BIN)/python
 	$(BIN)/python -m pip install --quiet -e '.[dev]'
+	$(BIN)/python -m pip install --quiet --no-deps $$(sed -n 's/^bare_packages = //p' settings.ini)
 	@touch $@
 	@$(BIN)/chinese-mimi --version
 

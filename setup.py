@@ -83,7 +83,7 @@ config = ConfigParser(delimiters=["="], interpolation=None)
 config.read(here/"settings.ini", encoding="utf-8")
 cfg = config["DEFAULT"]
 extras = {key.removesuffix("_requirements"): cfg[key].split() for key in cfg if key.endswith("_requirements")}
-extras["dev"] = sorted({r for name, reqs in extras.items() if name not in ("flash", "whisper") for r in reqs})
+extras["dev"] = sorted({r for name, reqs in extras.items() if name != "flash" for r in reqs})
 
 setup(
     name=cfg["lib_name"],

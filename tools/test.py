@@ -1,7 +1,10 @@
-"""Runs notebooks through nbdev_test's own `test_nb`, two at a time; prints time, skipped parts and failures.
+"""Runs notebooks through nbdev_test's `test_nb`, two at a time; prints time, failures, and what was skipped and why.
 
     python tools/test.py            all notebooks
     python tools/test.py 10_conv 19 those whose names contain one of the words
+    python tools/test.py --corpus   those that read the recorded corpus
+
+A notebook skips a part by printing `skipped: REASON`, for one of three reasons; another one is a failure.
 """
 import os, signal, subprocess, sys, tempfile, time
 from concurrent.futures import ThreadPoolExecutor
@@ -10,6 +13,8 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 WORKERS = 2      # notebooks at once, one thread each
 LIMIT = 600      # seconds for one notebook
+REASONS = "no GPU", "no browser", "no recorded corpus"
+CORPUS = "../../shared"  # as a notebook that reads the corpus names it
 running = set()  # process ids
 
 
@@ -32,7 +37,7 @@ def test_one(path):
 
 
 def test_in_process(path):
-    "Test one notebook in a process of its own, which may crash; (passed, number of skipped parts)."
+    "Test one notebook in a process of its own, which may crash; (passed, reasons of what it skipped)."
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as scratch: return run_notebook(path, scratch)
 
 
@@ -51,17 +56,24 @@ def run_notebook(path, scratch):
         out, err = p.communicate()
         reason = f"did not end within {LIMIT} s\n"
     running.discard(p.pid)
-    skips = [line for line in out.splitlines() if line.startswith("skipped:")]
-    verdict = "FAILED" if p.returncode else "ok"
-    print("\n    ".join([f"{Path(path).stem:20} {verdict:7}{time.time() - start:6.1f} s", *skips]), flush=True)
-    if p.returncode: print(err + reason or f"ended with code {p.returncode}", flush=True)
-    return p.returncode == 0, len(skips)
+    skips = {line.removeprefix("skipped:").strip() for line in out.splitlines() if line.startswith("skipped:")}
+    if p.returncode: reason = err + reason or f"ended with code {p.returncode}"
+    elif unknown := skips.difference(REASONS): reason = f"skipped for another reason than {REASONS}: {unknown}"
+    print(f"{Path(path).stem:20} {'FAILED' if reason else 'ok':7}{time.time() - start:6.1f} s", flush=True)
+    if reason: print(reason, flush=True)
+    return not reason, skips.intersection(REASONS)
+
+
+def selected(words):
+    "The notebooks whose names contain one of `words`, or all; with `--corpus` those that read the corpus."
+    notebooks = sorted((ROOT/"nbs").glob("*.ipynb"))
+    if words == ["--corpus"]: return [p for p in notebooks if CORPUS in p.read_text(encoding="utf-8")]
+    return [p for p in notebooks if not words or any(w in p.name for w in words)]
 
 
 def main(words):
-    "Test the notebooks whose names contain one of `words`, or all; the exit code."
-    start, notebooks = time.time(), sorted((ROOT/"nbs").glob("*.ipynb"))
-    if words: notebooks = [p for p in notebooks if any(w in p.name for w in words)]
+    "Test the selected notebooks; the exit code."
+    start, notebooks = time.time(), selected(words)
     pool = ThreadPoolExecutor(WORKERS)
     try: results = list(pool.map(test_in_process, map(str, notebooks)))
     except KeyboardInterrupt:
@@ -70,7 +82,10 @@ def main(words):
         return 130
     passed, seconds = sum(ok for ok, _ in results), round(time.time() - start)
     print(f"{len(notebooks)} notebooks in {seconds//60} min {seconds%60} s")
-    print(f"{passed} passed, {len(notebooks) - passed} failed, {sum(n for _, n in results)} skipped")
+    for reason in REASONS:
+        names = [p.stem for p, (_, skips) in zip(notebooks, results) if reason in skips]
+        if names: print(f"parts skipped, {reason}: {' '.join(names)}")
+    print(f"{passed} passed, {len(notebooks) - passed} failed, {sum(len(skips) for _, skips in results)} skipped")
     return 0 if notebooks and passed == len(notebooks) else 1
 
 
