@@ -544,7 +544,8 @@ _CONTENT_SECURITY_POLICY = "; ".join((
 )).encode()
 
 class SecurityHeaders:
-    "ASGI middleware: headers that make the browser load nothing from other servers."
+    """ASGI middleware: headers that make the browser load nothing from other servers. A visitor who leaves during an
+    upload is no error of the server."""
     HEADERS = [(b"content-security-policy", _CONTENT_SECURITY_POLICY), (b"referrer-policy", b"no-referrer")]
 
     def __init__(self, app): self.app = app
@@ -553,7 +554,9 @@ class SecurityHeaders:
         async def send_with_headers(message):
             if message["type"] == "http.response.start": message["headers"] = [*message["headers"], *self.HEADERS]
             await send(message)
-        await self.app(scope, receive, send_with_headers if scope["type"] == "http" else send)
+        from starlette.requests import ClientDisconnect
+        try: await self.app(scope, receive, send_with_headers if scope["type"] == "http" else send)
+        except ClientDisconnect: pass
 
 # %% ../nbs/62_app.ipynb #a50f0019
 def remove_older(folder, age: float):
