@@ -510,7 +510,7 @@ def serve(
     share: Annotated[bool, typer.Option(
         "--share", help="Give the page a public address for a week at most, through Gradio's servers.")] = False,
     user: Annotated[str | None, typer.Option(metavar="NAME",
-        help="Ask for this name and the password. This alone lets no other machine in: see --host and --share.")] = None,
+        help="Ask for this name and the password. Other machines get in by --host or --share alone.")] = None,
     password: Annotated[str | None, typer.Option(
         metavar="WORD", envvar="CHINESE_MIMI_PASSWORD",
         help="Of the user; safer in the environment, where other users cannot read it.")] = None,

@@ -52,7 +52,7 @@ BUSY, OVER = 4001, 4002  # close codes beside the standard ones, which `live.js`
 _IDLE_SECONDS = 15       # without a message, after which a stream is closed
 
 def _host_and_port(address):
-    "(host, port) of an address such as `https://example.org`, whose scheme tells the usual port; None of any other text"
+    "(host, port) of an address such as `https://example.org`, with the port that its scheme means; None of other text"
     try: parts = urlsplit(address)
     except ValueError: return None
     try: return parts.hostname, parts.port or {"http": 80, "https": 443}.get(parts.scheme)
