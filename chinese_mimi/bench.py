@@ -17,7 +17,7 @@ from typing import Callable, NamedTuple
 
 import torch
 from . import __version__
-from .core import ConfigError, MimiError, atomic_write, pick_device
+from .core import ConfigError, MimiError, atomic_write, first_sentence, pick_device
 from .config import CodecConfig, preset
 from .signals import synthetic_voice
 from .network import random_weights_
@@ -138,7 +138,7 @@ def _load_other(name, files, n, device):
     if importlib.util.find_spec(name) is None: raise MimiError("not installed")
     if file_format not in files: raise MimiError("cannot run a model of this shape")
     try: return load(files, n, device)
-    except ImportError as e: raise MimiError(str(e)) from None
+    except ImportError as e: raise MimiError(first_sentence(e)) from None
 
 def implementations(
     files: dict,   # format -> path of the model, of `write_files`

@@ -553,12 +553,14 @@ def serve(
     model: Annotated[list[str] | None, typer.Option(
         "--model", "-m", metavar="MODEL", help="Once for each model to choose from; demo by default.")] = None,
     host: Annotated[str, typer.Option(
-        metavar="ADDRESS", help="Address to listen on; 0.0.0.0 lets other machines in.")] = "127.0.0.1",
+        metavar="ADDRESS",
+        help="Address to listen on: 127.0.0.1 is for this machine alone, 0.0.0.0 lets others in.")] = "127.0.0.1",
     port: Annotated[int | None, typer.Option(
         min=1, max=65535, metavar="N", help="The first free one from 7860 on by default.")] = None,
     share: Annotated[bool, typer.Option(
-        "--share", help="Give the page a public address for three days, through Gradio's servers.")] = False,
-    user: Annotated[str | None, typer.Option(metavar="NAME", help="Ask for this name and the password.")] = None,
+        "--share", help="Give the page a public address for a week at most, through Gradio's servers.")] = False,
+    user: Annotated[str | None, typer.Option(metavar="NAME",
+        help="Ask for this name and the password. Other machines get in by --host or --share alone.")] = None,
     password: Annotated[str | None, typer.Option(
         metavar="WORD", envvar="CHINESE_MIMI_PASSWORD",
         help="Of the user; safer in the environment, where other users cannot read it.")] = None,

@@ -4,13 +4,15 @@
 
 # %% auto #0
 __all__ = ['MimiError', 'ConfigError', 'first_sentence', 'plural', 'is_stdout', 'atomic_open', 'atomic_write', 'check_distinct',
-           'check_folder', 'recover_folder', 'atomic_dir', 'remove_leftovers', 'rank_and_world', 'local_rank',
-           'local_world_size', 'available_cpus', 'run_interruptibly', 'exit_process', 'pick_device']
+           'check_folder', 'recover_folder', 'atomic_dir', 'remove_leftovers', 'optional_import', 'rank_and_world',
+           'local_rank', 'local_world_size', 'available_cpus', 'run_interruptibly', 'exit_process', 'pick_device']
 
 # %% ../nbs/00_core.ipynb #1307384b
 import errno, hashlib, os, re, shutil, sys, threading
 from concurrent.futures import Future
 from contextlib import contextmanager
+from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
 
 # %% ../nbs/00_core.ipynb #1a127c44
@@ -230,6 +232,26 @@ def remove_leftovers(
     for leftover in _leftovers(_real_path(path), "tmp"):
         if leftover.is_dir(): shutil.rmtree(leftover, ignore_errors=True)
         else: leftover.unlink(missing_ok=True)
+
+# %% ../nbs/00_core.ipynb #36cbe9e4
+def _is_installed(package):
+    "Whether a package is there; it is not imported"
+    try: return find_spec(package) is not None
+    except ValueError: return True   # imported, by other means than a file
+
+def optional_import(
+    module: str,  # such as `matplotlib.pyplot`
+    use: str,     # of the package, for the error: `pictures need`
+    remedy: str,  # the command that installs it
+    package="",   # that brings the module, where it is not the first part of its name
+):
+    "The module. Raises `ConfigError` where its package is not installed, or with the reason why it cannot be loaded."
+    package = package or module.partition(".")[0]
+    try: return import_module(module)
+    except Exception as e:   # of the package, which may be of any class
+        reason = f"{type(e).__name__}: {(str(e).strip().splitlines() or ['no reason given'])[0]}"
+    state = f"cannot be loaded ({reason})" if _is_installed(package) else "is not installed"
+    raise ConfigError(f"{package} {state}, which {use}: {remedy}")
 
 # %% ../nbs/00_core.ipynb #755c9969
 def rank_and_world() -> tuple:

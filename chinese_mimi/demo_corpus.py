@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
-from .core import ConfigError, MimiError, atomic_dir, remove_leftovers
+from .core import ConfigError, MimiError, atomic_dir, optional_import, remove_leftovers
 
 # %% ../nbs/30_demo_corpus.ipynb #347ddb05
 def demo_sentences(
@@ -69,9 +69,7 @@ def _synthesize(utterances):
 # %% ../nbs/30_demo_corpus.ipynb #506e328e
 def _in_fresh_processes(f, batches, workers):
     "Results of `f` for each batch in turn, every batch in a child process of its own"
-    try: import espeakng_loader                                    # noqa: F401
-    except ImportError:
-        raise MimiError("espeakng-loader is not installed; pip install 'chinese-mimi[demo]'") from None
+    optional_import("espeakng_loader", "eSpeak NG needs", "pip install 'chinese-mimi[demo]'")
     with get_context("fork").Pool(workers, maxtasksperchild=1) as pool: yield from pool.imap(f, batches)
 
 def _resampled(wavs, rate, sample_rate):

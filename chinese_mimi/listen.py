@@ -8,11 +8,10 @@ __all__ = ['TEXTS', 'LANGUAGES', 'describe_trial', 'Player', 'Form', 'Panel']
 # %% ../nbs/70_listen.ipynb #75dd807a
 import json
 
-from .core import ConfigError, MimiError
-try: import anywidget, ipywidgets, traitlets
-except ImportError:
-    raise MimiError("anywidget and ipywidgets are not installed, which the listening panel needs: "
-                    "pip install 'chinese-mimi[notebook,eval]'") from None
+from .core import ConfigError, MimiError, optional_import
+for package in ("anywidget", "ipywidgets", "traitlets"):
+    optional_import(package, "the listening panel needs", "pip install 'chinese-mimi[notebook,eval]'")
+import anywidget, ipywidgets, traitlets
 from .report import asset
 from .listening_test import (
     MODES, ListeningTest, Sounds, read_votes, results, results_plot, results_text)

@@ -7,8 +7,10 @@ __all__ = ['LIVE_AT_ONCE', 'LIVE_SECONDS', 'BUSY', 'OVER', 'LiveStream', 'add_li
 
 # %% ../nbs/60_live.ipynb #a48f0003
 import asyncio
+from math import gcd
 from urllib.parse import urlsplit
 
+import numpy as np
 import torch
 
 from .audio import StreamingResampler
@@ -33,7 +35,7 @@ class LiveStream:
 
     def __call__(self, data: bytes, n: int) -> bytes:
         "The frames that `data` completes, decoded from the first `n` codebooks; empty where it completes none."
-        pcm = torch.frombuffer(bytearray(data), dtype=torch.int16)
+        pcm = torch.from_numpy(np.frombuffer(data, np.int16).astype(np.float32))
         self.n_samples += len(pcm)
         wav = torch.cat([self.pending, self.resample(pcm[None]/32768)], -1)
         n_full = wav.shape[-1] - wav.shape[-1] % self.codec.frame_size
@@ -47,12 +49,27 @@ class LiveStream:
 LIVE_AT_ONCE = 4         # streams
 LIVE_SECONDS = 120       # length of a stream
 BUSY, OVER = 4001, 4002  # close codes beside the standard ones, which `live.js` knows
-_IDLE_SECONDS = 15       # without a block, after which a stream is closed
+_IDLE_SECONDS = 15       # without a message, after which a stream is closed
+
+def _host_and_port(address):
+    "(host, port) of an address such as `https://example.org`, with the port that its scheme means; None of other text"
+    try: parts = urlsplit(address)
+    except ValueError: return None
+    try: return parts.hostname, parts.port or {"http": 80, "https": 443}.get(parts.scheme)
+    except ValueError: return None
+
+def _from_own_page(socket):
+    "Whether the origin is the page's own host. What is no browser names none"
+    origin = socket.headers.get("origin")
+    if not origin: return True
+    scheme = origin.partition(":")[0]
+    hosts = [socket.headers.get(name) for name in ("host", "x-forwarded-host")]   # a browser lets no page set them
+    own = [_host_and_port(f"{scheme}://{host.partition(',')[0]}") for host in hosts if host]
+    return None not in own and _host_and_port(origin) in own
 
 def _may_enter(socket, app):
     "Whether a user comes from the page itself, and is logged in where the page asks for it"
-    origin = socket.headers.get("origin")
-    if origin and urlsplit(origin).netloc != socket.headers.get("host"): return False
+    if not _from_own_page(socket): return False
     if getattr(app, "auth", None) is None: return True
     names = (f"access-token{kind}-{app.cookie_id}" for kind in ("", "-unsecure"))
     return any(app.tokens.get(socket.cookies.get(name)) for name in names)
@@ -68,6 +85,7 @@ def _parameters(socket, codecs):
     codec = codecs.get(query.get("model"))
     rate, n = _integer(query.get("rate", "")), _integer(query.get("codebooks", ""))
     if codec is None or rate is None or n is None or not 8000 <= rate <= 192000: return None
+    if gcd(rate, codec.sample_rate) < 25: return None   # no microphone's; the resampler's filter would take gigabytes
     return codec, rate, n
 
 def _valid(data, stream):
@@ -78,7 +96,9 @@ def _valid(data, stream):
 async def _serve(socket, stream, n):
     "Answer block after block; the close code, or None where the user has left"
     from starlette.concurrency import run_in_threadpool
-    while stream.seconds < LIVE_SECONDS:
+    clock = asyncio.get_running_loop().time
+    end = clock() + LIVE_SECONDS + _IDLE_SECONDS
+    while stream.seconds < LIVE_SECONDS and clock() < end:
         try: message = await asyncio.wait_for(socket.receive(), _IDLE_SECONDS)
         except asyncio.TimeoutError: return OVER
         if message["type"] == "websocket.disconnect": return None

@@ -10,14 +10,13 @@ __all__ = ['MEL_SCALES', 'METRICS', 'MAIN_METRICS', 'OPTIONAL_METRICS', 'TABLE_M
 
 # %% ../nbs/06_metrics.ipynb #24b36a98
 from dataclasses import dataclass
-from importlib import import_module
 from math import ceil, log2, nan
 
 import numpy as np
 import torch
 
 from .audio import resample
-from .core import MimiError
+from .core import MimiError, optional_import
 from .mel import log_mel
 
 # %% ../nbs/06_metrics.ipynb #5ab2044e
@@ -114,11 +113,8 @@ def mel_distance(ref, deg, sr: int) -> float:
 
 # %% ../nbs/06_metrics.ipynb #da680a68
 def _need(module):
-    "An optional module, or `MimiError` with the command that installs it"
-    try: return import_module(module)
-    except ImportError:
-        message = f"{module} is not installed, which this metric needs: pip install 'chinese-mimi[eval]'"
-        raise MimiError(message) from None
+    "An optional module. Raises `ConfigError`"
+    return optional_import(module, "this metric needs", "pip install 'chinese-mimi[eval]'")
 
 # %% ../nbs/06_metrics.ipynb #b9f5eceb
 def _pesq_pieces(package, ref, deg, rate, mode):

@@ -24,7 +24,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from .audio import resample
-from .core import MimiError, first_sentence
+from .core import MimiError, first_sentence, optional_import
 from .metrics import Gap, gap_reason
 
 # %% ../nbs/08_neural_metrics.ipynb #99443d58
@@ -280,7 +280,7 @@ DNSMOS_REMEDY = "pip install 'chinese-mimi[judges]'"
 
 def _load_onnx(path):
     "onnxruntime's session of a file, on this process's threads. Raises `MimiError`"
-    runtime = import_module("onnxruntime")
+    runtime = optional_import("onnxruntime", "DNSMOS needs", DNSMOS_REMEDY)
     options = runtime.SessionOptions()
     options.intra_op_num_threads, options.log_severity_level = torch.get_num_threads(), 3
     try: return runtime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])

@@ -63,7 +63,7 @@ def draw(
     original=None, # (T,): its pitch is drawn broad below that of `wav`
 ) -> bytes:
     "PNG of a mel spectrogram over the pitch; its only text are the units, which need no translation."
-    return fig_to_png(speech_figure(wav, sr, original), 130)
+    return fig_to_png(speech_figure(wav, sr, original, height=1.4, width=4.6), 150)   # to be read on a phone
 
 # %% ../nbs/61_page.ipynb #426c47ad
 SCORES = "pesq_wb", "stoi", "f0_rmse_cents", "mel_distance"

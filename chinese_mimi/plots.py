@@ -18,10 +18,9 @@ from html import escape
 import numpy as np
 import torch
 
-from .core import ConfigError
-try: import matplotlib.pyplot as plt
-except ImportError:
-    raise ConfigError("matplotlib is not installed, which pictures need: pip install 'chinese-mimi[eval]'") from None
+from .core import optional_import
+optional_import("matplotlib.pyplot", "pictures need", "pip install 'chinese-mimi[eval]'")
+import matplotlib.pyplot as plt
 from matplotlib.colors import LinearSegmentedColormap, hsv_to_rgb, to_rgb
 
 # %% ../nbs/02_plots.ipynb #9ce015c2

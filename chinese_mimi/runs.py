@@ -19,7 +19,7 @@ from tqdm import tqdm
 try: import fcntl
 except ImportError: fcntl = None    # Windows has no such locks
 from .audio import write
-from .core import ConfigError, MimiError, atomic_write, first_sentence
+from .core import ConfigError, MimiError, atomic_write, first_sentence, optional_import
 from .config import TrainConfig, load_config, save_config
 from .manifest import plural
 from .metrics import METRICS, SEMANTIC_METRICS
@@ -158,10 +158,10 @@ class Board:
         step: int,  # events after it are dropped
         log,        # called with a line where TensorBoard is missing
     ):
-        try: from torch.utils.tensorboard import SummaryWriter
-        except ImportError:
-            log("TensorBoard is not installed (pip install 'chinese-mimi[train]'): the log is log.jsonl alone")
-        else: self.writer = SummaryWriter(self.path, purge_step=step + 1)
+        remedy = "pip install 'chinese-mimi[train]'"
+        try: board = optional_import("torch.utils.tensorboard", "TensorBoard's log needs", remedy, "tensorboard")
+        except ConfigError as e: log(f"{e}; the log is log.jsonl alone")
+        else: self.writer = board.SummaryWriter(self.path, purge_step=step + 1)
 
     def call(self, method: str, *args, **kwargs):
         "Call a method of the writer. Raises `MimiError` where the disk is full; from then on nothing is written."
@@ -189,10 +189,7 @@ class Tracker:
     def check(self):
         "Raise `ConfigError` where the library is not installed."
         if self.library == "none": return
-        try: import_module(self.library)
-        except ImportError:
-            line = f"checkpoint.tracker: {self.library} is not installed; pip install {self.library}"
-            raise ConfigError(line) from None
+        optional_import(self.library, "checkpoint.tracker names", f"pip install {self.library}")
 
     def open(self,
         config: dict,  # shown beside the numbers

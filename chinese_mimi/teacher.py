@@ -21,7 +21,7 @@ from typing import Protocol
 import numpy as np
 import torch
 
-from .core import ConfigError, MimiError, first_sentence, local_rank
+from .core import ConfigError, MimiError, first_sentence, local_rank, optional_import
 from .manifest import Manifest, id_key, n_frames, plural
 from .mel import mel_filterbank
 
@@ -302,14 +302,11 @@ WhisperTeacher.__call__ = _states
 # %% ../nbs/33_teacher.ipynb #e505a100
 def load_ctranslate2(path, device):
     "A Whisper of CTranslate2 on a device. Raises `ConfigError` where it cannot be loaded, or CTranslate2 is absent."
-    try: from ctranslate2.models import Whisper
-    except ImportError:
-        raise ConfigError(f"teacher {path}: is a model of CTranslate2, which is not installed: "
-                          "pip install 'chinese-mimi[whisper]'") from None
+    models = optional_import("ctranslate2.models", f"teacher {path} needs", "pip install 'chinese-mimi[whisper]'")
     device = torch.device(device)
     where = dict(device="cpu", compute_type="float32")
     if device.type == "cuda": where = dict(device="cuda", device_index=device.index or 0)
-    try: return Whisper(str(path), **where)
+    try: return models.Whisper(str(path), **where)
     except (RuntimeError, ValueError) as e:
         raise ConfigError(f"teacher {path}: cannot be loaded by CTranslate2 ({first_sentence(e)})") from None
 

@@ -17,8 +17,9 @@ import numpy as np
 import torch
 
 from .bitstream import CmimiHeader
-from .core import (ConfigError, MimiError, atomic_write, available_cpus, check_distinct, check_folder,
-                               local_world_size, plural)
+from chinese_mimi.core import (
+    ConfigError, MimiError, atomic_write, available_cpus, check_distinct, check_folder, local_world_size, optional_import,
+    plural)
 from .files import codebook_count, decode_blocks, encode_long
 from .manifest import read_manifest
 from .shards import Failure, ShardJob, apply_to_readable, failed_rows, load_audio, plan_shards, run_shards
@@ -28,11 +29,9 @@ _METADATA_KEY = b"chinese_mimi"
 
 def _parquet():
     "pyarrow, its Parquet module"
-    try: import pyarrow, pyarrow.parquet
-    except ImportError:
-        remedy = "pip install 'chinese-mimi[tokens]'"
-        raise MimiError(f"token shards are Parquet files, which pyarrow reads and writes: {remedy}") from None
-    return pyarrow, pyarrow.parquet
+    use, remedy = "token shards, Parquet files, need", "pip install 'chinese-mimi[tokens]'"
+    parquet = optional_import("pyarrow.parquet", use, remedy)
+    return optional_import("pyarrow", use, remedy), parquet
 
 def nested_tokens(codes):
     "int16 arrays (K, F) as an Arrow column of lists of lists."
