@@ -5,11 +5,10 @@
 # %% auto #0
 __all__ = ['SHARD_ROWS', 'nested_tokens', 'write_shard', 'read_note', 'find_shards', 'damaged_shard', 'read_row',
            'read_utterance', 'decode_utterance', 'encode_batch', 'BatchEncoder', 'encoded_batches', 'TokenSummary',
-           'check_ids', 'summarize_tokens', 'rows_digest', 'check_note', 'TokenJob', 'check_codebook_size', 'tokenize']
+           'summarize_tokens', 'rows_digest', 'check_note', 'TokenJob', 'check_codebook_size', 'tokenize']
 
 # %% ../nbs/37_tokenize.ipynb #b914e95a
 import hashlib, io, json
-from collections import Counter
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -20,7 +19,8 @@ from .bitstream import CmimiHeader
 from .core import ConfigError, MimiError, atomic_write, available_cpus, local_world_size
 from .files import codebook_count, decode_blocks, encode_long
 from .manifest import plural, read_manifest
-from .shards import Failure, ShardJob, apply_to_readable, failed_rows, load_audio, plan_shards, run_shards
+from .shards import (
+    Failure, ShardJob, apply_to_readable, check_ids, failed_rows, load_audio, plan_shards, run_shards)
 
 # %% ../nbs/37_tokenize.ipynb #ac1e691b
 _METADATA_KEY = b"chinese_mimi"
@@ -200,31 +200,22 @@ class TokenSummary:
         return f"{plural(self.shards, 'shard')}: {content}, model {self.fingerprint}"
 
 # %% ../nbs/37_tokenize.ipynb #a0a0275b
-def check_ids(ids, out):
-    "Raise `ConfigError` where an id occurs more than once in a folder."
-    twice = [uid for uid, n in Counter(ids).items() if n > 1]
-    if not twice: return
-    remedy = "the shards hold them all, but --id finds one. Make the manifest's ids differ"
-    raise ConfigError(f"{out}: ids of several utterances: {len(twice)}, the first is {twice[0]!r}; {remedy}")
-
 def summarize_tokens(
     files,  # finished shards
     out,    # their folder
     fingerprint,
 ) -> TokenSummary:
-    "The summary of finished shards, also written as _tokens.json and _failed.tsv. Raises `MimiError` for repeated ids."
+    "The summary of finished shards, also written as _tokens.json and _failed.tsv. Raises `MimiError`."
     _, pq = _parquet()
-    summary, ids = TokenSummary(fingerprint, len(files), 0, 0., 0, 0), []
+    summary = TokenSummary(fingerprint, len(files), 0, 0., 0, 0)
     for file in files:
-        note, table = read_note(file), pq.read_table(file, columns=["id", "n_samples"])
+        note, table = read_note(file), pq.read_table(file, columns=["n_samples"])
         samples = table["n_samples"].to_numpy()
         summary.utterances += len(table)
         summary.bytes += file.stat().st_size
         summary.seconds += float(samples.sum())/note["sample_rate"]
         summary.tokens += int((-(-samples//note["frame_size"])).sum())*note["n_codebooks"]
         summary.failed += [tuple(row) for row in note["failed"]]
-        ids += table["id"].to_pylist()
-    check_ids(ids, out)
     failed = "".join("\t".join(row) + "\n" for row in summary.failed)
     atomic_write(out/"_failed.tsv", f"id\tpath\treason\n{failed}")
     atomic_write(out/"_tokens.json", json.dumps(asdict(summary) | dict(failed=len(summary.failed)), indent=1) + "\n")
@@ -303,6 +294,7 @@ def tokenize(
 
     Finished shards are skipped when it is run again; under torchrun the ranks share the shards. Raises `MimiError`."""
     rows, out = read_manifest(manifest), Path(out)
+    check_ids(rows)
     n_codebooks = codebook_count(codec, n_codebooks)
     check_codebook_size(codec)
     batch_seconds = batch_seconds or (20. if codec.device.type == "cpu" else 240.)
