@@ -365,11 +365,13 @@ def _write(self, shard, results):
     atomic_write(self.file(shard, "json"), json.dumps(summary, ensure_ascii=False))
 
 def _finish(self):
-    index, parts = read_index(self.out), read_parts(self.out)
+    index, stored, written = read_index(self.out), stored_shards(self.out, read_parts(self.out)), None
     manifests = {*self.manifests, self.part.manifest, *index.get("manifests", [])}
     meta = dict(teacher=self.teacher.name, dim=self.teacher.dim, semantic=self.teacher.semantic)
     meta |= dict(frame_rate=self.part.frame_rate, manifests=sorted(manifests))
-    write_index(self.out, stored_shards(self.out, parts), meta)
+    while written != (numbers := [shard.number for shard in stored]):   # another command may have added some meanwhile
+        write_index(self.out, stored, meta)
+        written, stored = numbers, stored_shards(self.out, read_parts(self.out))
     return FeatureStore(self.out)
 
 FeatureJob.write, FeatureJob.finish = _write, _finish

@@ -178,7 +178,7 @@ def encoded_batches(
     try:
         for batch in loader: yield batch if encoder.encodes_in_worker else encoder.encode(batch)
     except RuntimeError as e:
-        if "DataLoader worker" not in str(e): raise
+        if "DataLoader worker (pid" not in str(e): raise
         remedy = "out of memory? Take fewer --workers. The same command resumes with the shards that are missing"
         raise MimiError(f"tokenize: a process that encoded was killed; {remedy}") from None
 
