@@ -406,8 +406,8 @@ def read_batches(
     try: yield from _start_readers(batches)
     except (RuntimeError, OSError) as e:
         if not any(word in str(e) for word in _LOST): raise
-        raise MimiError("data: a process that reads segments was killed; out of memory, or /dev/shm is full? Take fewer "
-                        "data.workers (0: none), and the same command goes on from the last checkpoint") from None
+        raise MimiError("data: a process that reads segments was killed; out of memory, or /dev/shm is full? Take "
+                        "fewer data.workers (0: none); the same command goes on from the last checkpoint") from None
 
 # %% ../nbs/36_segments.ipynb #ca612c87
 def check_draws(

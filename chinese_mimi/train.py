@@ -185,7 +185,7 @@ def validate(
 # %% ../nbs/46_train.ipynb #c73f7f32
 class Interrupt:
     "Turns SIGTERM and ctrl-C into a flag that all ranks agree on at the end of a step; a later ctrl-C ends at once."
-    PATIENCE = 2  # seconds in which a further ctrl-C is the same one: torchrun passes it on to those who have it already
+    PATIENCE = 2  # seconds in which a further ctrl-C is the same one, which torchrun passes on
 
     def __init__(self): self.signal = self.agreed = 0
 
