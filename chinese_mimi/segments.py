@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from functools import lru_cache, partial
 from math import ceil
-from weakref import WeakSet
+from multiprocessing import active_children
 
 import numpy as np
 import torch
@@ -369,12 +369,13 @@ def _ignore_signals(worker):
     "Ctrl-C and torchrun's SIGTERM reach the whole group; the trainer handles them, and finishes its step with batches"
     for s in signal.SIGINT, signal.SIGTERM: signal.signal(s, signal.SIG_IGN)
 
-_readers = WeakSet()   # iterators of `DataLoader`s whose processes have not ended
+_readers = set()   # processes that were started to read
 
 def _end_readers():
-    """At the end of Python: an error may have left some, whose processes ignore the signal by which Python ends its
-    children, and for which it would then wait for ever."""
-    for batches in list(_readers): batches.__del__()
+    """At the end of Python: an error may have left some, which ignore the signal by which Python ends its children, and
+    for which it would then wait for ever."""
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)   # PyTorch would complain of processes that were killed
+    for process in _readers: process.kill()
 
 # %% ../nbs/36_segments.ipynb #ecc55977
 _LOST = "DataLoader worker (pid", "</torch_", "shared memory"   # in PyTorch's words for a process that is gone
@@ -383,11 +384,12 @@ def _start_readers(batches):
     "The iterator of a `DataLoader`, whose processes end when Python does"
     with warnings.catch_warnings():   # how many there are is the user's choice, whatever PyTorch suggests
         warnings.filterwarnings("ignore", "This DataLoader will create")
-        iterator = iter(batches)
+        before, iterator = set(active_children()), iter(batches)
     if not batches.num_workers: return iterator
-    _readers.add(iterator)
+    _readers.intersection_update(before)             # without those that have ended
+    _readers.update(set(active_children()) - before)
     atexit.unregister(_end_readers)
-    atexit.register(_end_readers)     # the last to be registered is the first to be called
+    atexit.register(_end_readers)                    # the last to be registered is the first to be called
     return iterator
 
 def read_batches(
