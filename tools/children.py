@@ -24,7 +24,7 @@ class Child:
         self.process.wait()
         raise AssertionError(f"{reason}\n{self._said(self.out)}\n{self._said(self.err)}")
 
-    def until(self, condition, seconds=120):
+    def until(self, condition, seconds=300):
         "Wait until `condition()`; fails where the process ends before, or it takes longer."
         end = time.monotonic() + seconds
         while not condition():
