@@ -13,11 +13,11 @@ __all__ = ['PRESETS', 'FREEZABLE', 'limited', 'check_limits', 'positive', 'at_le
 import dataclasses, difflib
 from dataclasses import dataclass, field
 from importlib.resources import files
-from math import ceil, log2, prod
+from math import ceil, isfinite, log2, prod
 from pathlib import Path
 from typing import Optional, get_args, get_origin
 
-from .core import ConfigError, MimiError, atomic_write   # noqa: F401
+from .core import ConfigError, MimiError, atomic_write, first_sentence   # noqa: F401
 _all_ = ["ConfigError", "MimiError"]   # imported from here by users
 
 # %% ../nbs/01_config.ipynb #a19f3829
@@ -31,6 +31,8 @@ def limited(
     if isinstance(default, (list, dict)): return field(default_factory=default.copy, metadata=metadata)
     return field(default=default, metadata=metadata)
 
+def _is_utf8(text): return text == text.encode(errors="ignore").decode()
+
 def check_limits(
     config,     # a dataclass, dataclasses in it included
     prefix="",  # of the keys in the error line
@@ -41,6 +43,10 @@ def check_limits(
         if dataclasses.is_dataclass(value): check_limits(value, f"{key}.")
         elif "allowed" in f.metadata and not f.metadata["allowed"](value):
             raise ConfigError(f"{key}: {value!r} {f.metadata['limit']}")
+        elif not all(isfinite(v) for v in (value if isinstance(value, list) else [value]) if isinstance(v, float)):
+            raise ConfigError(f"{key}: {value!r} is not finite")
+        elif isinstance(value, str) and not _is_utf8(value):
+            raise ConfigError(f"{key}: {value!r} is not UTF-8, as a configuration has to be; rename it, or make a link")
 
 # %% ../nbs/01_config.ipynb #4c21a1b3
 def positive(default):
@@ -337,7 +343,7 @@ class TrainConfig:
     "A whole training run."
     name: str = "run"                       # the configuration's name; the file's, when read from one
     preset: str = "mimi-16khz"              # where `model` starts from
-    seed: int = 42
+    seed: int = between(0, 2**63 - 1, 42)
     output_dir: str = "outputs"
     run_id: str = ""                        # defaults to the name, so that the same command resumes
     init_from: str = ""                     # a model to start from: whatever `Mimi.from_pretrained` takes
@@ -444,12 +450,22 @@ def _check_parts(c, stage=""):
         _check_sources(c)
     except ConfigError as e: raise ConfigError(f"{stage}{e}") from None
 
+# %% ../nbs/01_config.ipynb #29d95d92
+def _check_run_id(name):
+    "A run's id is the name of one folder"
+    above = "/" in name or "\0" in name or name in (".", "..")
+    _check(not above, "run_id", f"{name!r} is not the name of one folder; name those above it by output_dir")
+    _check(name.isprintable(), "run_id", f"{name!r} has characters that cannot be printed, or is not UTF-8")
+    size = len(name.encode())
+    _check(size <= 255, "run_id", f"has {size} bytes, and a folder's name at most 255; choose a shorter one")
+
 # %% ../nbs/01_config.ipynb #6e246694
 def _validate_run(c):
     "Raise `ConfigError`, naming the key, for a value that cannot work; returns the configuration"
     for k, stage in enumerate(c.stages): _check_stage(stage, f"stages[{k}].")
     if c.stages: c.optim.steps = sum(stage.steps for stage in c.stages)
     check_limits(c)
+    _check_run_id(c.run_id)
     c.model.validate()
     _check(not c.freeze or c.init_from, "freeze", "fresh weights would be frozen; name a model by init_from")
     for k in range(max(1, len(c.stages))): _check_parts(c.of_stage(k), f"stages[{k}]: " if c.stages else "")
@@ -463,18 +479,23 @@ def _keys(cls, prefix=""):
         if dataclasses.is_dataclass(f.type): yield from _keys(f.type, f"{prefix}{f.name}.")
 
 # %% ../nbs/01_config.ipynb #7e4607d0
+def _omega_error(error, where, names=()):
+    "A `ConfigError` of one line for an error of OmegaConf's; `names`: all keys, where one may be unknown"
+    key, reason = getattr(error, "full_key", "") or "", str(error).splitlines()[0]
+    if not key: return ConfigError(f"{where}: {reason}")
+    if not names or key in names: return ConfigError(f"{where}: {key}: {reason}")
+    near = difflib.get_close_matches(key, names, 1)
+    hint = f"; did you mean {near[0]!r}?" if near else ""
+    return ConfigError(f"{where}: unknown key {key!r}{hint}")
+
 def _merge(base, extra, where):
     "OmegaConf's typed merge, its errors as one line that names the key"
     from omegaconf import OmegaConf
     from omegaconf.errors import OmegaConfBaseException
     try: return OmegaConf.merge(base, extra)
-    except OmegaConfBaseException as e:
-        key, reason = e.full_key or "", str(e).splitlines()[0]
+    except (OmegaConfBaseException, TypeError) as e:
         names = [name for name, _ in _keys(type(OmegaConf.to_object(base)))]
-        if not key or key in names: raise ConfigError(f"{where}: {key}: {reason}") from None
-        near = difflib.get_close_matches(key, names, 1)
-        hint = f"; did you mean {near[0]!r}?" if near else ""
-        raise ConfigError(f"{where}: unknown key {key!r}{hint}") from None
+        raise _omega_error(e, where, names) from None
 
 # %% ../nbs/01_config.ipynb #e1b4820c
 def _restore_text(tree, raw, cls):
@@ -487,37 +508,67 @@ def _restore_text(tree, raw, cls):
         if get_origin(f.type) is dict and isinstance(value, dict): tree[f.name] = dict(zip(source, value.values()))
         for item in get_args(f.type):
             if dataclasses.is_dataclass(item) and isinstance(value, list):
-                for v, s in zip(value, source): _restore_text(v, s, item)
+                for v, s in zip(value, source):
+                    if isinstance(v, dict): _restore_text(v, s, item)
+    return tree
+
+# %% ../nbs/01_config.ipynb #b578fa60
+def _fill_empty(tree, cls, prefix=""):
+    "Empty sections, lists and tables where YAML read nothing. Raises `ConfigError` where it read something else"
+    for f in dataclasses.fields(cls):
+        if f.name not in tree: continue
+        value, key = tree[f.name], prefix + f.name
+        kind = dict if dataclasses.is_dataclass(f.type) else get_origin(f.type)
+        _check(value != "???", key, "??? is a placeholder; give a value, or leave the key out")
+        if kind not in (dict, list): continue
+        if value is None: value = tree[f.name] = kind()
+        wanted = "a list such as [a, b]" if kind is list else "a mapping of keys to values"
+        _check(isinstance(value, kind), key, f"must be {wanted}, not {value!r}")
+        if dataclasses.is_dataclass(f.type): _fill_empty(value, f.type, f"{key}.")
     return tree
 
 # %% ../nbs/01_config.ipynb #7338c91a
-def _parse_yaml(text, cls, where):
-    "A YAML mapping, its text keys as `cls` (or None) declares them, or one line about what is wrong with it"
+def _yaml_error(error):
+    "The reason of a YAML error, with its line where it is known"
+    line = getattr(error, "problem_mark", None)
+    return f"line {line.line + 1}: {error.problem}" if line else first_sentence(error)
+
+def _load_yaml(text, where):
+    "What YAML reads, and the same with every value as its text. Raises `ConfigError`"
     import yaml
     from omegaconf import OmegaConf
     try:
-        tree = OmegaConf.create(text)
-        raw = yaml.load(text, yaml.BaseLoader)
-    except (yaml.YAMLError, ValueError) as e:
-        raise ConfigError(f"{where}: not valid YAML ({' '.join(str(e).split())[:120]})") from None
-    if not OmegaConf.is_dict(tree): raise ConfigError(f"{where}: must be a mapping of keys to values")
-    if cls is None: return tree
-    return OmegaConf.create(_restore_text(OmegaConf.to_container(tree), raw or {}, cls))
+        raw = yaml.load(text, yaml.BaseLoader) or {}
+        if not isinstance(raw, dict): raise ConfigError(f"{where}: must be a mapping of keys to values")
+        return OmegaConf.to_container(OmegaConf.create(text)), raw
+    except (yaml.YAMLError, ValueError, RecursionError) as e:
+        raise ConfigError(f"{where}: not valid YAML ({_yaml_error(e)})") from None
+
+def _parse_yaml(text, cls, where):
+    "A YAML mapping, its text keys as `cls` (or None) declares them, or one line about what is wrong with it"
+    from omegaconf import OmegaConf
+    tree, raw = _load_yaml(text, where)
+    if cls is None: return OmegaConf.create(tree)
+    try: return _fill_empty(_restore_text(tree, raw, cls), cls)
+    except ConfigError as e: raise ConfigError(f"{where}: {e}") from None
 
 # %% ../nbs/01_config.ipynb #56775e46
+def _nested(key, value):
+    "`optim.lr` and 1 as {'optim': {'lr': 1}}; behind `data.mix.` stands one name, whatever dots it has"
+    parts = key.split(".")
+    for name, kind in _keys(TrainConfig):
+        if get_origin(kind) is dict and key.startswith(f"{name}."): parts = [*name.split("."), key[len(name) + 1:]]
+    for part in reversed(parts): value = {part: value}
+    return value
+
 def _override(word):
-    "A `key=value` word as a configuration"
-    import yaml
-    from omegaconf import OmegaConf
+    "A `key=value` word as a tree of dicts"
     key, equals, value = word.partition("=")
     if not equals: raise ConfigError(f"{word!r}: an override is written key=value")
-    quoted = value[:1] in ("'", '"')
-    if dict(_keys(TrainConfig)).get(key) is str and not quoted:
-        tree = OmegaConf.create({})
-        OmegaConf.update(tree, key, value)
-        return tree
-    try: return OmegaConf.from_dotlist([word if value else f'{key}=""'])
-    except yaml.YAMLError: raise ConfigError(f"{word!r}: the value is not valid YAML") from None
+    text = dict(_keys(TrainConfig)).get(key) is str
+    if text and value[:1] not in ("'", '"'): return _fill_empty(_nested(key, value), TrainConfig)
+    tree, raw = _load_yaml(f"value: {value}", word)
+    return _fill_empty(_restore_text(_nested(key, tree["value"]), _nested(key, raw["value"]), TrainConfig), TrainConfig)
 
 # %% ../nbs/01_config.ipynb #df5fda39
 def recipes() -> list:
@@ -534,28 +585,37 @@ def _find_config(path):
 def _read_yaml(path, cls=None):
     "The YAML mapping in a file, or one line about what is wrong with it"
     if not Path(path).is_file(): raise ConfigError(f"{path}: no such configuration file")
-    try: return _parse_yaml(Path(path).read_text(encoding="utf-8"), cls, path)
+    try: return _parse_yaml(Path(path).read_text(encoding="utf-8-sig"), cls, path)
     except UnicodeDecodeError: raise ConfigError(f"{path}: not valid YAML (not UTF-8)") from None
     except OSError as e: raise ConfigError(f"{path}: cannot be read ({e.strerror})") from None
 
 # %% ../nbs/01_config.ipynb #8cf0f80b
+def _layers(path, overrides):
+    "(tree, its place for an error) of a file, or None, and of overrides"
+    layers = [] if path is None else [(_read_yaml(path, TrainConfig), str(path))]
+    for word in overrides:
+        where = " ".join(word.split())
+        layers.append((_override(word), where if len(where) <= 80 else f"{where[:77]}..."))
+    return layers
+
 def load_config(
     path=None,      # YAML file or the name of a shipped recipe; None is the defaults
     overrides=(),   # `key=value` words, which win over the file; `key=` is empty text
 ) -> TrainConfig:
     "A checked `TrainConfig` from defaults, the preset it names, a YAML file and overrides, in this order."
     from omegaconf import OmegaConf
-    layers = [(_override(word), word) for word in overrides]
+    from omegaconf.errors import OmegaConfBaseException
     base = TrainConfig()
     if path is not None:
         path = _find_config(path)
         base.name = path.stem
-        layers.insert(0, (_read_yaml(path, TrainConfig), str(path)))
+    layers = _layers(path, overrides)
     for layer, _ in layers: base.preset = str(layer.get("preset", base.preset))
     base.model = preset(base.preset)
     tree = OmegaConf.structured(base)
     for layer, where in layers: tree = _merge(tree, layer, where)
-    cfg = OmegaConf.to_object(tree)
+    try: cfg = OmegaConf.to_object(tree)
+    except OmegaConfBaseException as e: raise _omega_error(e, path or "configuration") from None
     cfg.run_id = cfg.run_id or cfg.name
     return cfg.validate()
 

@@ -13,6 +13,7 @@ from concurrent.futures import Future
 from contextlib import contextmanager
 from importlib import import_module
 from importlib.util import find_spec
+from math import ceil, inf
 from pathlib import Path
 
 # %% ../nbs/00_core.ipynb #1a127c44
@@ -266,11 +267,35 @@ def local_world_size() -> int:
     "The number of torchrun's processes on this machine; 1 without it."
     return int(os.environ.get("LOCAL_WORLD_SIZE", 1))
 
+# %% ../nbs/00_core.ipynb #bb1c5bbc
+def _cpu_groups(root, about):
+    "The folders below `root` of the control groups for CPUs that `about`, /proc/self/cgroup, names, and those around"
+    for line in about.read_text().splitlines():
+        _, controllers, name = line.split(":", 2)
+        if controllers and "cpu" not in controllers.split(","): continue     # of memory and the like, in version 1
+        path = Path(name.strip("/"))
+        for mount in {root/controllers, root/"cpu"} if controllers else {root}:
+            yield from (mount/part for part in (path, *path.parents))
+
+def _quota(folder) -> float:
+    "The CPUs that a control group may use; infinite where it has no limit."
+    for names in ("cpu.max",), ("cpu.cfs_quota_us", "cpu.cfs_period_us"):    # of version 2 and of version 1
+        try:
+            quota, period = " ".join((folder/name).read_text() for name in names).split()
+            if quota not in ("max", "-1"): return int(quota)/int(period)
+        except (OSError, ValueError): continue
+    return inf
+
+def _cpu_quota(root=Path("/sys/fs/cgroup"), about=Path("/proc/self/cgroup")) -> float:
+    "The CPUs that this process's control groups allow, infinite where nothing limits them, or nothing tells."
+    try: return min(map(_quota, _cpu_groups(root, about)), default=inf)
+    except (OSError, ValueError): return inf
+
 # %% ../nbs/00_core.ipynb #1747bc65
 def available_cpus() -> int:
-    "The number of CPUs that this process may use."
-    if hasattr(os, "sched_getaffinity"): return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+    "The number of CPUs that this process may use, by affinity and by quota; a part of one counts as one."
+    count = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(1, ceil(min(count, _cpu_quota())))
 
 # %% ../nbs/00_core.ipynb #03605820
 _left_behind = []   # threads
@@ -295,6 +320,13 @@ def exit_process(code: int):
         os._exit(code)
     sys.exit(code)
 
+# %% ../nbs/00_core.ipynb #883c9660
+def _limit_threads():
+    "Take no more threads than the CPUs that a container allows, which PyTorch does not ask for; OMP_NUM_THREADS wins."
+    import torch
+    allowed = available_cpus()
+    if "OMP_NUM_THREADS" not in os.environ and torch.get_num_threads() > allowed: torch.set_num_threads(allowed)
+
 # %% ../nbs/00_core.ipynb #b4312c81
 def pick_device(
     name="auto",  # auto, cpu, cuda, cuda:1, ...
@@ -308,4 +340,5 @@ def pick_device(
     count = torch.cuda.device_count()
     if device.type == "cuda" and (not torch.cuda.is_available() or (device.index or 0) >= count):
         raise ConfigError(f"device: {name!r} is not there; this machine has {count} CUDA devices")
+    if device.type == "cpu": _limit_threads()
     return device

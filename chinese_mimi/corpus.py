@@ -6,8 +6,11 @@
 __all__ = ['split_hash', 'Summary', 'ahead', 'prepare']
 
 # %% ../nbs/32_corpus.ipynb #35bf3f46
-import gzip, hashlib, json, os, re, tarfile, zlib
+import gzip, hashlib, json, os, re, signal, tarfile, threading, time, zlib
 from collections import Counter, deque
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import closing
 from dataclasses import dataclass, field
 from functools import partial
 from multiprocessing import get_context
@@ -16,7 +19,7 @@ from pathlib import Path
 from .audio import AUDIO_SUFFIXES, AudioError, info, path_in_tar, read
 from .core import (ConfigError, MimiError, atomic_dir, atomic_open, atomic_write, available_cpus,
                                remove_leftovers)
-from .manifest import IndexColumns, ignore_interrupt, plural, save_index
+from .manifest import IndexColumns, plural, save_index
 
 # %% ../nbs/32_corpus.ipynb #780250c9
 _TAR = (".tar.gz", ".tgz", ".tar")
@@ -211,19 +214,24 @@ def _read_filelist(path):
 
 # %% ../nbs/32_corpus.ipynb #5cdeb202
 def ahead(
-    pool,   # of processes or threads
+    pool,   # an executor, of processes or threads
     f,
     items,
     most,   # how many are under way at a time
 ):
-    "Yield (item, f(item)) in order, while the pool works on the next ones."
+    "Yield (item, f(item)) in order, while the pool works on the next ones; what has not begun at the end is cancelled."
     pending = deque()
-    for item in items:
-        pending.append((item, pool.apply_async(f, (item,))))
-        if len(pending) >= most:
+    try:
+        for item in items:
+            pending.append((item, pool.submit(f, item)))
+            if len(pending) >= most:
+                first, result = pending.popleft()
+                yield first, result.result()
+        while pending:
             first, result = pending.popleft()
-            yield first, result.get()
-    for item, result in pending: yield item, result.get()
+            yield first, result.result()
+    finally:
+        for _, result in pending: result.cancel()
 
 # %% ../nbs/32_corpus.ipynb #12ef2082
 def _listing(folder):
@@ -259,10 +267,11 @@ def _part(unit, parts, pool, bar):
     if part.is_file():
         bar.update(len(files))
         return part
-    rows, batches = [unit.rejection] if unit.rejection else [], [files[i:i+64] for i in range(0, len(files), 64)]
-    for batch in pool.imap(partial(_rows, base=unit.base), batches):
-        rows += batch
-        bar.update(len(batch))
+    rows, batches = [unit.rejection] if unit.rejection else [], [files[i:i+16] for i in range(0, len(files), 16)]
+    with closing(ahead(pool, partial(_rows, base=unit.base), batches, 4*available_cpus())) as results:
+        for _, batch in results:
+            rows += batch
+            bar.update(len(batch))
     _add_texts(rows, unit)
     atomic_write(part, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
     return part
@@ -370,10 +379,17 @@ def _split(select, out, valid_ratio):
     return sides.summary
 
 # %% ../nbs/32_corpus.ipynb #d20dd5db
-def _start_worker():
+def _end_with(parent):
+    "End this process, at once, as soon as another one has become its parent"
+    while os.getppid() == parent: time.sleep(1)
+    os._exit(1)
+
+def _start_worker(parent):
+    "One thread for the work, and one that looks after the parent; ctrl-C, which a terminal sends to all, ends it"
     import torch
-    ignore_interrupt()
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
     torch.set_num_threads(1)
+    threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
 
 def _all_units(sources, unpack_to):
     "The units of all sources, each once, without slices unpacked by an earlier run. Raises `ConfigError`"
@@ -389,11 +405,16 @@ def _all_units(sources, unpack_to):
 def _make_parts(units, parts, unpack_to, workers):
     "The part of each unit, in order, by several processes"
     from tqdm import tqdm
-    paths, bar = [], tqdm(unit=" files", disable=None, desc="prepare")
-    with bar, get_context("fork").Pool(workers, _start_worker) as pool:
-        for _, unit in ahead(pool, partial(_unpacked, unpack_to=unpack_to, parts=parts), units, workers + 1):
-            paths.append(_part(unit, parts, pool, bar))
-            bar.set_postfix_str(f"{len(paths)} of {len(units)} slices and folders")
+    paths, bar, unpack = [], tqdm(unit=" files", disable=None, desc="prepare"), partial(_unpacked, unpack_to=unpack_to)
+    with bar, ProcessPoolExecutor(workers, get_context("fork"), _start_worker, (os.getpid(),)) as pool:
+        try:
+            with closing(ahead(pool, partial(unpack, parts=parts), units, workers + 1)) as unpacked:
+                for _, unit in unpacked:
+                    paths.append(_part(unit, parts, pool, bar))
+                    bar.set_postfix_str(f"{len(paths)} of {len(units)} slices and folders")
+        except BrokenProcessPool:
+            raise MimiError(f"{units[len(paths)].path}: a process that read it was killed; out of memory? "
+                            "Take fewer --workers. The same command goes on from here") from None
     return paths
 
 # %% ../nbs/32_corpus.ipynb #ec64f41f

@@ -4,19 +4,21 @@
 
 # %% auto #0
 __all__ = ['SAME', 'MOST_FRAMES', 'Rows', 'first_places', 'differing', 'unique_rows', 'shard_key', 'read_summary', 'blocks',
-           'feature_sums', 'mean_and_deviation', 'index_entries', 'Part', 'write_part', 'read_parts', 'StoredShard',
-           'shard_file', 'stored_shards', 'is_broken', 'done_keys', 'check_durations', 'read_index', 'check_folder',
-           'plan_part', 'read_shard', 'corpus_statistics', 'mean_unit_vector', 'print_skipped', 'write_index',
-           'pooled_features', 'FeatureJob', 'extract']
+           'feature_sums', 'mean_and_deviation', 'index_entries', 'Part', 'write_part', 'read_part', 'read_parts',
+           'StoredShard', 'shard_file', 'stored_shards', 'is_broken', 'done_keys', 'check_durations', 'read_index',
+           'check_folder', 'plan_part', 'read_shard', 'corpus_statistics', 'mean_unit_vector', 'print_skipped',
+           'write_index', 'pooled_features', 'FeatureJob', 'extract']
 
 # %% ../nbs/35_features.ipynb #4a1e5b45
-import hashlib, io, json
+import hashlib, io, json, os, re
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import asdict, dataclass, field
 from functools import partial
-from multiprocessing.pool import ThreadPool
 from pathlib import Path
 from types import SimpleNamespace
 from zipfile import BadZipFile
+from zlib import error as ZlibError
 
 import numpy as np
 import torch
@@ -80,8 +82,10 @@ def shard_key(rows, shard, teacher_name, frame_rate) -> str:
 
 def read_summary(file) -> dict:
     "The JSON of a shard; `key` is None where there is none, or it is damaged."
-    try: return json.loads(file.read_text())
+    try: summary = json.loads(file.read_text())
     except (OSError, ValueError): return dict(key=None)
+    whole = isinstance(summary, dict) and {"key", "frames", "failed"} <= set(summary)
+    return summary if whole else dict(key=None)
 
 # %% ../nbs/35_features.ipynb #fc511e24
 def blocks(features, frames=4096):
@@ -139,23 +143,32 @@ class Part:
     @property
     def shards(self): return plan_shards(len(self.keys), self.shard_rows, self.first)
 
-def write_part(out, part):
-    "Write `part_00001.npz`."
+# %% ../nbs/35_features.ipynb #725e8010
+def write_part(out, part) -> bool:
+    "Write `part_00001.npz`, unless another process has written one of this number in the meantime: False."
     about = {k: v for k, v in asdict(part).items() if k not in ("keys", "durations")}
     np.savez(data := io.BytesIO(), keys=part.keys, durations=part.durations, about=json.dumps(about))
-    atomic_write(out/f"part_{part.number:05d}.npz", data.getvalue())
+    file, mine = out/f"part_{part.number:05d}.npz", out/f".part_{part.number:05d}.{os.getpid()}"
+    atomic_write(mine, data.getvalue())
+    try: os.link(mine, file)            # a rename would replace the other one's
+    except FileExistsError: return False
+    except OSError: os.replace(mine, file)   # a file system without hard links
+    finally: mine.unlink(missing_ok=True)
+    return True
+
+def read_part(file) -> Part:
+    "A part. Raises `MimiError` where it is damaged."
+    try:
+        with np.load(file) as arrays:
+            about = json.loads(str(arrays["about"]))
+            return Part(**about, keys=arrays["keys"], durations=arrays["durations"])
+    except (OSError, ValueError, KeyError, TypeError, EOFError, BadZipFile, ZlibError):
+        remedy = "copy it again, or delete it: its utterances are then extracted anew"
+        raise MimiError(f"{file}: is damaged; {remedy}") from None
 
 def read_parts(out) -> list:
-    "The parts of a folder, in their order. Raises `MimiError` for one that is damaged."
-    parts = []
-    for file in sorted(out.glob("part_*.npz")):
-        try:
-            with np.load(file) as arrays:
-                about = json.loads(str(arrays["about"]))
-                parts.append(Part(**about, keys=arrays["keys"], durations=arrays["durations"]))
-        except (OSError, ValueError, KeyError, TypeError, BadZipFile):
-            raise MimiError(f"{file}: is damaged; name another folder by --out, or delete this one") from None
-    return parts
+    "The parts of a folder, in their order; other files may lie beside them. Raises `MimiError` for a damaged one."
+    return [read_part(file) for file in sorted(out.glob("part_*.npz")) if re.fullmatch(r"part_\d{5,}", file.stem)]
 
 # %% ../nbs/35_features.ipynb #c5de2d2f
 @dataclass
@@ -206,8 +219,9 @@ def check_durations(out, rows, stored):
 # %% ../nbs/35_features.ipynb #11fe6929
 def read_index(out) -> dict:
     "index.json of a folder, empty where there is none, or it is damaged."
-    try: return json.loads((out/"index.json").read_text())
+    try: index = json.loads((out/"index.json").read_text())
     except (OSError, ValueError): return {}
+    return index if isinstance(index, dict) and {"teacher", "dim", "frame_rate"} <= set(index) else {}
 
 def check_folder(out, parts, manifest, teacher, frame_rate):
     "Raise `ConfigError` where a folder holds features of another teacher, layer or frame rate."
@@ -221,20 +235,26 @@ def check_folder(out, parts, manifest, teacher, frame_rate):
         raise ConfigError(f"{out}: was made by an earlier version from another manifest; {remedy}, "
                           "or extract that manifest again first, which keeps its features")
 
-def plan_part(out, rows, teacher, frame_rate, shard_rows=None):
-    "The last `Part` of a folder where it was made for these rows, else a new one. Raises `ConfigError`."
+# %% ../nbs/35_features.ipynb #89d4aa0e
+def _planned(out, rows, teacher, frame_rate, shard_rows):
+    "(the part that `rows` need, whether it is new)"
     parts, manifest = read_parts(out), manifest_digest(rows)
     check_folder(out, parts, manifest, teacher, frame_rate)
     stored = stored_shards(out, parts)
     check_durations(out, rows, stored)
     new = rows.where(~np.isin(rows.keys, done_keys(stored)))
-    if parts and parts[-1].manifest == manifest:
-        if not len(new) or np.isin(new.keys, parts[-1].keys).any(): return parts[-1]
-    first = parts[-1].first + len(parts[-1].shards) if parts else 0
+    for part in reversed(parts):
+        if part.manifest == manifest and (not len(new) or np.isin(new.keys, part.keys).any()): return part, False
+    number, first = (parts[-1].number + 1, parts[-1].first + len(parts[-1].shards)) if parts else (0, 0)
     shard_rows = shard_rows or max(20, min(1000, len(new)//64))
-    part = Part(len(parts), first, shard_rows, manifest, teacher.name, frame_rate, teacher.dim, new.keys, new.durations)
-    if len(new): write_part(out, part)
-    return part
+    part = Part(number, first, shard_rows, manifest, teacher.name, frame_rate, teacher.dim, new.keys, new.durations)
+    return part, len(new) > 0
+
+def plan_part(out, rows, teacher, frame_rate, shard_rows=None):
+    "The `Part` of a folder that was made for these rows and is not done, else a new one. Raises `ConfigError`."
+    while True:
+        part, new = _planned(out, rows, teacher, frame_rate, shard_rows)
+        if not new or write_part(out, part): return part
 
 # %% ../nbs/35_features.ipynb #950acb7d
 MOST_FRAMES = 1 << 20  # that the constant prediction's loss is computed from
@@ -329,8 +349,8 @@ class FeatureJob(ShardJob):
 
     def process(self, batches):
         features = partial(pooled_features, self.teacher, frame_rate=self.part.frame_rate)
-        with ThreadPool(4) as threads:
-            for _, wavs in ahead(threads, self.load, batches, 6): yield apply_to_readable(features, wavs)
+        with ThreadPoolExecutor(4) as threads, closing(ahead(threads, self.load, batches, 6)) as loaded:
+            for _, wavs in loaded: yield apply_to_readable(features, wavs)
 
 # %% ../nbs/35_features.ipynb #937a8e4a
 def _write(self, shard, results):
@@ -345,11 +365,13 @@ def _write(self, shard, results):
     atomic_write(self.file(shard, "json"), json.dumps(summary, ensure_ascii=False))
 
 def _finish(self):
-    index, parts = read_index(self.out), read_parts(self.out)
+    index, stored, written = read_index(self.out), stored_shards(self.out, read_parts(self.out)), None
     manifests = {*self.manifests, self.part.manifest, *index.get("manifests", [])}
     meta = dict(teacher=self.teacher.name, dim=self.teacher.dim, semantic=self.teacher.semantic)
     meta |= dict(frame_rate=self.part.frame_rate, manifests=sorted(manifests))
-    write_index(self.out, stored_shards(self.out, parts), meta)
+    while written != (numbers := [shard.number for shard in stored]):   # another command may have added some meanwhile
+        write_index(self.out, stored, meta)
+        written, stored = numbers, stored_shards(self.out, read_parts(self.out))
     return FeatureStore(self.out)
 
 FeatureJob.write, FeatureJob.finish = _write, _finish

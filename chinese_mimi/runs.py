@@ -8,7 +8,7 @@ __all__ = ['MAY_DIFFER', 'SCORES', 'config_differences', 'refuse_other_config', 
            'RunLock', 'RunFolder']
 
 # %% ../nbs/44_runs.ipynb #515483c5
-import json, os, platform, re, shutil, subprocess, sys, time
+import errno, json, os, platform, re, shutil, subprocess, sys, time
 from contextlib import contextmanager
 from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
@@ -110,7 +110,9 @@ def disk_errors(path):
     "A failed write of `path` becomes a `MimiError` of one line."
     try: yield
     except OSError as e:
-        raise MimiError(f"{path}: cannot be written ({e.strerror}); free some space and give the same command, "
+        full = e.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+        remedy = "free some space" if full else "see to it"
+        raise MimiError(f"{path}: cannot be written ({e.strerror}); {remedy} and give the same command, "
                         "it goes on from the last checkpoint") from None
 
 def append_line(path, line: str):
@@ -118,23 +120,26 @@ def append_line(path, line: str):
     with disk_errors(path), open(path, "a", encoding="utf-8") as f: f.write(line + "\n")
 
 # %% ../nbs/44_runs.ipynb #78955ccb
+def _parse_row(line):
+    "A line of a log as a dict with its `step`; None for a damaged one"
+    try: row = json.loads(line)
+    except ValueError: return None
+    return row if isinstance(row, dict) and isinstance(row.get("step"), int) else None
+
 class Log:
     "`log.jsonl`: one JSON object a line, with its step."
     def __init__(self, path): self.path = path
 
     def rows(self) -> list:
-        "The rows so far; a last line that a kill cut short is left out."
+        "The rows so far; lines that a kill or a full disk cut short are left out."
         if not self.path.exists(): return []
-        rows = []
-        for line in self.path.read_text(encoding="utf-8").splitlines():
-            try: rows.append(json.loads(line))
-            except json.JSONDecodeError: break
-        return rows
+        lines = self.path.read_text(encoding="utf-8", errors="replace").split("\n")
+        return [row for row in map(_parse_row, lines) if row]
 
     def append(self, row: dict): append_line(self.path, json.dumps(row, ensure_ascii=False))
 
     def truncate(self, step: int):
-        "Remove the rows after `step`."
+        "Remove the rows after `step`, and damaged lines."
         if not self.path.exists(): return
         lines = [json.dumps(row, ensure_ascii=False) + "\n" for row in self.rows() if row["step"] <= step]
         atomic_write(self.path, "".join(lines))
@@ -217,6 +222,14 @@ class Tracker:
         self.run = None
 
 # %% ../nbs/44_runs.ipynb #b977f737
+_STEP = re.compile(r"step_([0-9]{8,})")
+_UNFINISHED = re.compile(r"\.(step_[0-9]{8,}|last|best)\.\d+(-\d+)?\.tmp")
+
+def _step_of(name):
+    "The step that the name of a checkpoint's folder says, or None for another name"
+    m = _STEP.fullmatch(name)
+    return int(m[1]) if m else None
+
 class Checkpoints:
     "The folder of checkpoints: `step_NNNNNNNN` folders, and the files `last` and `best` that name two of them."
     def __init__(self,
@@ -226,29 +239,39 @@ class Checkpoints:
         self.path, self.keep = path, keep
 
     def steps(self) -> list:
-        "Steps of all checkpoints, ascending."
-        return sorted(int(p.name[5:]) for p in self.path.glob("step_*") if p.is_dir())
+        "Steps of all checkpoints, ascending. Copies and other things beside them do not count."
+        if not self.path.is_dir(): return []
+        steps = {_step_of(p.name) for p in self.path.iterdir() if p.is_dir()}
+        return sorted(step for step in steps if step is not None and self.folder(step).is_dir())
 
     def folder(self, step: int): return self.path/f"step_{step:08d}"
 
     def best(self):
-        "The step that the file `best` names, or None."
-        file = self.path/"best"
-        return int(file.read_text(encoding="utf-8")[5:]) if file.exists() else None
+        "The step that the file `best` names; None where there is none, or it names no checkpoint."
+        try: return _step_of((self.path/"best").read_text(encoding="utf-8").strip())
+        except (OSError, UnicodeDecodeError): return None
 
-    def save(self, trainer, best=False):
-        "Write a checkpoint unless it exists, name it in `last` (and `best`), then remove the oldest ones."
-        folder = self.folder(trainer.step)
-        if not folder.exists(): trainer.save(folder)
-        for name in ["last", "best"] if best else ["last"]: atomic_write(self.path/name, folder.name + "\n")
-        for step in self.steps()[:-self.keep]:
-            if step != self.best(): shutil.rmtree(self.folder(step))
+    def name(self, pointer, step):
+        "Write the file `last` or `best`."
+        atomic_write(self.path/pointer, self.folder(step).name + "\n")
 
-    def remove_unfinished(self):
-        "Remove what killed processes left under temporary names."
-        for path in self.path.glob(".*"):
-            if path.is_dir(): shutil.rmtree(path)
-            else: path.unlink()
+# %% ../nbs/44_runs.ipynb #5127603c
+def _save(self, trainer, best=False):
+    "Write a checkpoint unless it exists, name it in `last` (and `best`), then remove the oldest ones."
+    folder = self.folder(trainer.step)
+    if not folder.is_dir(): trainer.save(folder)
+    for name in ["last", "best"] if best else ["last"]: self.name(name, trainer.step)
+    for step in self.steps()[:-self.keep]:
+        if step != self.best(): shutil.rmtree(self.folder(step))
+
+def _remove_unfinished(self):
+    "Remove what killed processes left under temporary names, and nothing else."
+    for path in self.path.glob(".*.tmp"):
+        if not _UNFINISHED.fullmatch(path.name): continue
+        if path.is_dir(): shutil.rmtree(path)
+        else: path.unlink()
+
+Checkpoints.save, Checkpoints.remove_unfinished = _save, _remove_unfinished
 
 # %% ../nbs/44_runs.ipynb #f6bdda78
 _SHORT = {"mel": METRICS["mel_distance"], "pesq": METRICS["pesq_wb"]}
@@ -367,6 +390,15 @@ class _RunStart(_RunParts):
         if config.exists() and (self.steps() or self.rows()): refuse_other_config(cfg, config)
         save_config(cfg, config)
         self.checkpoints.remove_unfinished()
+        self._restore_best()
+
+    def _restore_best(self):
+        "Where the file `best` was lost or cut short, name the checkpoint of the best score in the log again"
+        name, steps = self.cfg.checkpoint.best, self.steps()
+        if self.best() is not None or not steps: return
+        sign = 1 if higher_is_better(name) else -1
+        scores = [(sign*row[name], -row["step"]) for row in self.rows() if name in row]
+        if scores and -max(scores)[1] in steps: self.checkpoints.name("best", -max(scores)[1])
 
     def start(self, step: int, world: int, log):
         "Go on after `step`: remove later rows of the log, record the environment, open TensorBoard and the tracker."

@@ -8,12 +8,13 @@ __all__ = ['Tile', 'shuffled', 'frame_counts', 'Stretches', 'TiledSampler', 'int
            'read_batches', 'check_draws', 'timed', 'Loader', 'loader']
 
 # %% ../nbs/36_segments.ipynb #5dafc62d
-import signal, time
+import atexit, signal, time, warnings
 from collections import namedtuple
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import lru_cache, partial
 from math import ceil
+from multiprocessing import active_children
 
 import numpy as np
 import torch
@@ -368,17 +369,47 @@ def _ignore_signals(worker):
     "Ctrl-C and torchrun's SIGTERM reach the whole group; the trainer handles them, and finishes its step with batches"
     for s in signal.SIGINT, signal.SIGTERM: signal.signal(s, signal.SIG_IGN)
 
+_readers = set()   # processes that were started to read
+
+def _end_readers():
+    """At the end of Python: an error may have left some, which ignore the signal by which Python ends its children, and
+    for which it would then wait for ever."""
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)   # PyTorch would complain of processes that were killed
+    for process in _readers: process.kill()
+
+# %% ../nbs/36_segments.ipynb #ecc55977
+_LOST = "DataLoader worker (pid", "</torch_", "shared memory"   # in PyTorch's words for a process that is gone
+
+def _start_readers(batches):
+    "The iterator of a `DataLoader`, whose processes end when Python does"
+    with warnings.catch_warnings():   # how many there are is the user's choice, whatever PyTorch suggests
+        warnings.filterwarnings("ignore", "This DataLoader will create")
+        before, iterator = set(active_children()), iter(batches)
+    if not batches.num_workers: return iterator
+    _readers.intersection_update(before)             # without those that have ended
+    _readers.update(set(active_children()) - before)
+    atexit.unregister(_end_readers)
+    atexit.register(_end_readers)                    # the last to be registered is the first to be called
+    return iterator
+
 def read_batches(
     dataset,  # `SegmentDataset`
     sampler,  # `TiledSampler`
     numbers,  # iterable: the samples' numbers of each step
     workers,  # processes; 0 reads in this one
 ):
-    "A `DataLoader` of the batches, in order."
-    return torch.utils.data.DataLoader(
-        _Draws(dataset, sampler), batch_sampler=numbers, collate_fn=_collate, num_workers=workers,
-        multiprocessing_context="fork" if workers else None, worker_init_fn=_ignore_signals,
-        pin_memory=torch.cuda.is_available())
+    "Yield the batches in order. Raises `MimiError` where a process that reads was killed."
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "This DataLoader will create")
+        batches = torch.utils.data.DataLoader(
+            _Draws(dataset, sampler), batch_sampler=numbers, collate_fn=_collate, num_workers=workers,
+            multiprocessing_context="fork" if workers else None, worker_init_fn=_ignore_signals,
+            pin_memory=torch.cuda.is_available())
+    try: yield from _start_readers(batches)
+    except (RuntimeError, OSError) as e:
+        if not any(word in str(e) for word in _LOST): raise
+        raise MimiError("data: a process that reads segments was killed; out of memory, or /dev/shm is full? Take "
+                        "fewer data.workers (0: none); the same command goes on from the last checkpoint") from None
 
 # %% ../nbs/36_segments.ipynb #ca612c87
 def check_draws(

@@ -9,7 +9,7 @@ __all__ = ['SAMPLE_RATE', 'FEATURE_RATE', 'STAND_IN', 'SILENCE', 'TEACHERS', 'IN
            'split_evenly', 'group_windows', 'WhisperTeacher', 'load_ctranslate2', 'CTranslate2Teacher',
            'whisper_teacher', 'pool', 'teacher_features', 'check_frame_rate', 'teacher_from_spec', 'npy_bytes',
            'manifest_digest', 'map_npy', 'manifest_columns', 'stored_frames', 'standardised', 'unit_vectors',
-           'constant_loss', 'FeatureStore']
+           'constant_loss', 'read_store_index', 'FeatureStore']
 
 # %% ../nbs/33_teacher.ipynb #9714dadf
 import hashlib, io, json, re, warnings
@@ -434,6 +434,14 @@ def constant_loss(
     "Mean of 1 − cos between all frames and the one vector for which that is least."
     return 1 - float(torch.as_tensor(mean_unit).norm())
 
+# %% ../nbs/33_teacher.ipynb #ff8aa9af
+def read_store_index(folder) -> tuple:
+    "(index.json as a dict, (N,) of `INDEX_ENTRY`) of a store. Raises `OSError`, `ValueError`, `EOFError` for cut ones."
+    meta, index = json.loads((folder/"index.json").read_text()), np.load(folder/"index.npy", mmap_mode="r")
+    whole = isinstance(meta, dict) and {"teacher", "dim", "semantic", "frame_rate", "failed"} <= set(meta)
+    if not whole or index.dtype != INDEX_ENTRY or index.ndim != 1: raise ValueError("not an index")
+    return meta, np.asarray(index)
+
 # %% ../nbs/33_teacher.ipynb #51bef84e
 class FeatureStore:
     """The features that `extract` left in a folder, standardised. Raises `ConfigError` where there are none.
@@ -442,10 +450,8 @@ class FeatureStore:
     statistics: it is None then, and the features are as they are."""
     def __init__(self, folder):
         self.folder = Path(folder)
-        try:
-            meta = json.loads((self.folder/"index.json").read_text())
-            self.index = np.asarray(np.load(self.folder/"index.npy", mmap_mode="r"))
-        except (OSError, ValueError):
+        try: meta, self.index = read_store_index(self.folder)
+        except (OSError, ValueError, EOFError):
             command = f"chinese-mimi extract MANIFEST --teacher ... --out {folder}"
             raise ConfigError(f"{folder}: holds no finished features; run `{command}`") from None
         self.teacher, self.dim, self.semantic = meta["teacher"], meta["dim"], meta["semantic"]
@@ -488,7 +494,7 @@ def _get(self, uid, start=0, n=None):
     if not 0 <= start <= start + n <= frames:
         raise MimiError(f"{self.folder}: {uid} has {frames} frames, not {start} to {start + n}; {again}")
     try: return standardised(self.shard(shard)[offset + start:offset + start + n], self.statistics)
-    except (OSError, RuntimeError) as e:
+    except (OSError, RuntimeError, ValueError) as e:
         reason = str(e).splitlines()[0]
         raise MimiError(f"{self.folder/f'shard_{shard:05d}.npy'}: cannot be read ({reason}); {again}") from None
 

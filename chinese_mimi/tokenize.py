@@ -5,11 +5,10 @@
 # %% auto #0
 __all__ = ['SHARD_ROWS', 'nested_tokens', 'write_shard', 'read_note', 'find_shards', 'damaged_shard', 'read_row',
            'read_utterance', 'decode_utterance', 'encode_batch', 'BatchEncoder', 'encoded_batches', 'TokenSummary',
-           'check_ids', 'summarize_tokens', 'rows_digest', 'check_note', 'TokenJob', 'check_codebook_size', 'tokenize']
+           'summarize_tokens', 'rows_digest', 'check_note', 'TokenJob', 'check_codebook_size', 'tokenize']
 
 # %% ../nbs/37_tokenize.ipynb #b914e95a
 import hashlib, io, json
-from collections import Counter
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -22,7 +21,8 @@ from chinese_mimi.core import (
     plural)
 from .files import codebook_count, decode_blocks, encode_long
 from .manifest import read_manifest
-from .shards import Failure, ShardJob, apply_to_readable, failed_rows, load_audio, plan_shards, run_shards
+from .shards import (
+    Failure, ShardJob, apply_to_readable, check_ids, failed_rows, load_audio, plan_shards, run_shards)
 
 # %% ../nbs/37_tokenize.ipynb #ac1e691b
 _METADATA_KEY = b"chinese_mimi"
@@ -182,7 +182,7 @@ def encoded_batches(
     try:
         for batch in loader: yield batch if encoder.encodes_in_worker else encoder.encode(batch)
     except RuntimeError as e:
-        if "DataLoader worker" not in str(e): raise
+        if "DataLoader worker (pid" not in str(e): raise
         remedy = "out of memory? Take fewer --workers. The same command resumes with the shards that are missing"
         raise MimiError(f"tokenize: a process that encoded was killed; {remedy}") from None
 
@@ -204,14 +204,6 @@ class TokenSummary:
         return f"{plural(self.shards, 'shard')}: {content}, model {self.fingerprint}"
 
 # %% ../nbs/37_tokenize.ipynb #a0a0275b
-def check_ids(rows):  # a `Manifest`
-    "Raise `ConfigError` where an id of a `Manifest` occurs more than once: a folder of shards holds one."
-    order = np.argsort(rows.keys, kind="stable")
-    again = order[1:][rows.keys[order[1:]] == rows.keys[order[:-1]]]
-    if not len(again): return
-    first, remedy = rows[int(again.min())]["id"], "`decode --id` would find one of each only; make them differ"
-    raise ConfigError(f"{rows.path}: ids that occur again: {len(again)}, the first is {first!r}; {remedy}")
-
 def summarize_tokens(
     files,  # finished shards
     out,    # their folder
