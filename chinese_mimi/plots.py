@@ -649,7 +649,9 @@ class Player:
         self.label, self.src, self.preload = label, audio_data_uri(wav, sample_rate), preload
 
     def __str__(self):
-        return f"<audio controls preload='{self.preload}' aria-label='{escape(self.label)}' src='{self.src}'></audio>"
+        own_keys = "data-lm-suppress-shortcuts='true'"  # else JupyterLab deletes the cell at d d
+        label = escape(self.label)
+        return f"<audio controls {own_keys} preload='{self.preload}' aria-label='{label}' src='{self.src}'></audio>"
 
     def _repr_html_(self):
         style = "display:flex;gap:1em;align-items:center;margin:.3em 0"

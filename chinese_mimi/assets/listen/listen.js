@@ -103,7 +103,7 @@ class FormView {
 
   field(key, control) {
     const name = make('span', { textContent: this.text(key) })
-    return make(control.tagName === 'DIV' ? 'div' : 'label', { className: `field ${key}` }, name, control)
+    return make(control.tagName === 'DIV' ? 'div' : 'label', { className: `field field-${key}` }, name, control)
   }
 
   makeInput(key, props) {
@@ -118,7 +118,7 @@ class FormView {
       const chosen = other => other === name ? box.checked : this.values.systems.includes(other)
       this.values.systems = this.form.systems.filter(chosen)
     }
-    return make('label', {}, box, name)
+    return make('label', {}, box, make('span', { textContent: name }))
   }
 
   makeModes() {
