@@ -425,10 +425,10 @@ function render({ model, el }) {
 
   // Space and Enter press a button that was reached with Tab; after a click they play and continue.
   root.addEventListener('keydown', event => {
-    const { target, key, shiftKey } = event
+    const { target, key } = event
     const command = event.ctrlKey || event.metaKey
-    const saves = command && !shiftKey && key.toLowerCase() === 's'  // the notebook, not the browser's page
-    if (!saves) event.stopPropagation()
+    event.stopPropagation()
+    if (command && key.toLowerCase() === 's') event.preventDefault()  // the browser would save its page
     if (key === 'Tab') pointed = false
     if (command || event.altKey || event.isComposing) return
     const pressed = !pointed && target.tagName === 'BUTTON' && (key === ' ' || key === 'Enter')
