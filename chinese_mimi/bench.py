@@ -466,10 +466,10 @@ def _panel(run, keys, kind):
     return bars, [run["limits"][direction][kind]*limit_scale for direction in ("encode", "decode")]
 
 def bench_plot(result: dict):
-    "One row of bars per number of threads, streaming left and whole signals right; the dotted line is the limit."
+    "Axes, a row for each number of threads: streaming left, whole signals right; the dotted line is the limit."
     from chinese_mimi.plots import grouped_bars, new_axes
     runs, directions = result["runs"], ["encode", "decode"]
-    fig, axes = new_axes(len(runs), 2, 2.3, 9., squeeze=False)
+    axes = new_axes(len(runs), 2, 2.3, 9., squeeze=False)[1]
     for run, (left, right) in zip(runs, axes):
         threads = plural(run["threads"], "thread")
         grouped_bars(directions, *_panel(run, ("encode", "decode"), "stream"), left,
@@ -477,7 +477,7 @@ def bench_plot(result: dict):
         grouped_bars(directions, *_panel(run, ("whole_encode", "whole_decode"), "whole"), right,
                      title=f"real-time factor, {result['seconds']:g} s at once, {threads}")
     axes[0, 1].legend(loc="upper left", bbox_to_anchor=(1, 1), frameon=False, fontsize=8)
-    return fig
+    return axes
 
 # %% ../nbs/53_bench.ipynb #b184749c
 def bench(
@@ -510,4 +510,4 @@ def _write_result(out, result):
     "Write bench.json and bench.png"
     from chinese_mimi.plots import fig_to_png
     atomic_write(out/"bench.json", json.dumps(result, indent=1) + "\n")
-    atomic_write(out/"bench.png", fig_to_png(bench_plot(result)))
+    atomic_write(out/"bench.png", fig_to_png(bench_plot(result)[0, 0].figure))

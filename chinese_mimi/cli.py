@@ -227,7 +227,7 @@ def durations(
     if png:
         from chinese_mimi.core import atomic_write
         from chinese_mimi.plots import fig_to_png
-        atomic_write(png, fig_to_png(result.plot()))
+        atomic_write(png, fig_to_png(result.plot()[0].figure))
 
 # %% ../nbs/63_cli.ipynb #6615b9c1
 @app.command()

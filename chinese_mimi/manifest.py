@@ -269,16 +269,16 @@ class Durations:
 
 # %% ../nbs/31_manifest.ipynb #639e4826
 def _plot_durations(self):
-    "The histogram with the recommended segment, and what each segment leaves out and pads. Returns the figure."
+    "The histogram with the recommended segment, and what each segment leaves out and pads. Returns the axes."
     from chinese_mimi.plots import duration_histogram, new_axes, percentage_lines
     s, shares = self.segment, {"left out": list(self.discarded.values()), "padding": list(self.padded.values())}
-    fig, (left, right) = new_axes(1, 2, 2.6, width=9, width_ratios=[1.6, 1])
+    left, right = axes = new_axes(1, 2, 2.6, width=9, width_ratios=[1.6, 1])[1]
     edges = [a for a, *_ in self.histogram] + [self.histogram[-1][1]]
     duration_histogram([n for *_, n in self.histogram], edges, s, left)
     left.set_title(f"{plural(self.rows, 'utterance')}, {self.hours:.2f} h; recommended segment: {s:g} s")
     percentage_lines(list(self.discarded), shares, s, right, "segment (s)", "% of a pass")
     right.set_title(f"at {s:g} s {self.discarded[s]:.1%} left out, {self.padded[s]:.1%} padding")
-    return fig
+    return axes
 Durations.plot = _plot_durations
 
 # %% ../nbs/31_manifest.ipynb #ca5e24e1
