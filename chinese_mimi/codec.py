@@ -230,7 +230,7 @@ def _check_place(self):
 
 _Stream.moved, _Stream.current_layout, _Stream.check_place = _moved, _current_layout, _check_place
 
-# %% ../nbs/19_codec.ipynb #2eab5364
+# %% ../nbs/19_codec.ipynb #b4df919a
 def _deepcopy(self, memo):
     "A stream on the same model that goes on from here by itself."
     new = object.__new__(type(self))
@@ -336,16 +336,19 @@ def from_pretrained(cls, src, averaged=True, device="cpu", dtype=None, config=No
     config, tensors, info = load_weights(src, averaged=averaged, config=config, hub=hub)
     with torch.device("meta"): codec = cls(config)
     codec.load_state_dict(tensors, assign=True)
+    if dtype is None and len({p.dtype for p in codec.parameters()}) > 1: dtype = torch.float32   # a file of several
     codec.model_card = info["model_card"]
     return codec.to_dtype(dtype).to(pick_device(str(device))).eval()
+
+_NETWORK_DTYPES = torch.float32, torch.float64, torch.float16, torch.bfloat16
 
 def to_dtype(self: Mimi, dtype):
     """The network in another floating-point type (name or `torch.dtype`, None: as it is); codebooks stay float32.
     Raises `MimiError` for any other type."""
     if dtype is None: return self
     kind = getattr(torch, dtype, None) if isinstance(dtype, str) else dtype
-    if not isinstance(kind, torch.dtype) or not kind.is_floating_point:
-        raise MimiError(f"dtype: {dtype!r} is no floating-point type; float32, float64, float16 or bfloat16")
+    if kind not in _NETWORK_DTYPES:
+        raise MimiError(f"dtype: {dtype!r} is no type of the network; float32, float64, float16 or bfloat16")
     for p in self.parameters(): p.data = p.data.to(kind)
     return self
 
@@ -388,7 +391,11 @@ def compare_tokens(codec: Mimi, wav, codes) -> dict:
     `tokens` compared, `equal` share, `ties` that were decided otherwise, tokens that differ `after_ties` in the same
     frame, and `wrong`: different without a tie."""
     wav, codes = _check_wav(wav).to(codec.device, codec.dtype), _check_codes(codec, codes).to(codec.device)
-    latent = codec.latent(nn.functional.pad(wav, (0, -wav.shape[-1] % codec.frame_size)))
+    wav = nn.functional.pad(wav, (0, -wav.shape[-1] % codec.frame_size))
+    batch, frames = len(wav), wav.shape[-1]//codec.frame_size
+    if (len(codes), codes.shape[-1]) != (batch, frames):
+        raise ValueError(f"codes must be ({batch}, codebooks, {frames}) beside this wav, not {tuple(codes.shape)}")
+    latent = codec.latent(silence_invalid(wav, *(m.item() for m in wav.aminmax()), "wav"))
     q, s = codec.quantizer, codec.config.quantizer.n_semantic
     counts = _compare_branch(q.semantic, latent, codes[:, :s]) + _compare_branch(q.acoustic, latent, codes[:, s:])
     total = codes.numel()
