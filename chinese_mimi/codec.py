@@ -56,6 +56,7 @@ def _check_count(codec, n):
     if 1 <= count <= codec.n_codebooks: return count
     raise ValueError(f"n_codebooks must be 1 to {codec.n_codebooks}, not {n!r}")
 
+# %% ../nbs/19_codec.ipynb #ae2de710
 def _is_integer(x): return not (x.is_floating_point() or x.is_complex() or x.dtype == torch.bool)
 
 def _check_lengths(wav, lengths):
@@ -201,8 +202,8 @@ class _Stream:
         "Raise `MimiError` for a state of the network that is not of this stream's batch size, type and device."
         own = self.batch_size, self.dtype, self.device
         for t in state_tensors(state):
-            batch = t.shape[1 if t.ndim == 5 else 0]   # keys and values are (2, B, ...)
-            if (batch, t.dtype, t.device) != own:
+            batch = t.shape[1:2] if t.ndim == 5 else t.shape[:1]   # keys and values are (2, B, ...)
+            if t.ndim and (*batch, t.dtype, t.device) != own:
                 raise MimiError(f"this state is not of a stream with batch size {own[0]} in {own[1]} on {own[2]}")
 
     @property
