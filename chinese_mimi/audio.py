@@ -218,7 +218,10 @@ _INTEGERS = {torch.uint8: (128, 128), torch.int16: (0, 1 << 15), torch.int32: (0
 
 def as_tensor(x, name: str):
     "The tensor that `x` is, or one of a numpy array. Raises `TypeError` for anything else."
-    if torch.is_tensor(x): return x
+    if torch.is_tensor(x):
+        dense = x.layout == torch.strided and not (x.is_meta or x.is_nested or x.is_quantized)
+        if dense: return x
+        raise TypeError(f"{name} must be a plain tensor, not a sparse, nested, quantized or meta one")
     if not isinstance(x, np.ndarray):
         raise TypeError(f"{name} must be a tensor or a numpy array, not {type(x).__name__}")
     x = np.require(x, x.dtype.newbyteorder("="), ["C", "W"])   # torch takes no other byte order, nor read-only memory

@@ -10,26 +10,35 @@ __all__ = ['token_bits', 'packed_bytes', 'pack', 'unpack', 'CmimiHeader', 'Cmimi
 import hashlib, re, struct, zlib
 from dataclasses import dataclass
 from itertools import accumulate
+from operator import index
 
 import numpy as np
 import torch
 
 from .core import MimiError, atomic_open
+from .audio import as_tensor
 from .config import CodecConfig
 
 # %% ../nbs/20_bitstream.ipynb #e32d5ca9
 def token_bits(sizes) -> list:
     "Bits of a token of each codebook: ceil(log2(size))."
-    return [(size - 1).bit_length() for size in sizes]
+    return [(index(size) - 1).bit_length() for size in sizes]
 
 def packed_bytes(n: int, sizes) -> int:
     "Bytes that `n` frames take."
     return -(-n*sum(token_bits(sizes)) // 8)
 
 # %% ../nbs/20_bitstream.ipynb #8ff6e280
+def _as_int64(codes):
+    "Tokens of a tensor, a numpy array or lists as a numpy array. Raises `TypeError`, `ValueError` for no integers"
+    codes = torch.tensor(codes, device="cpu") if isinstance(codes, (list, tuple)) else as_tensor(codes, "tokens")
+    integers = not (codes.is_floating_point() or codes.is_complex() or codes.dtype == torch.bool)
+    if codes.numel() and not integers: raise ValueError(f"tokens must be integers, not {codes.dtype}")
+    return codes.detach().cpu().long().numpy()
+
 def _check_tokens(codes, sizes):
     "Raise `ValueError` for tokens outside their codebooks"
-    fits = codes.shape[:1] == (len(sizes),)
+    fits = codes.ndim == 2 and len(codes) == len(sizes)
     if not fits or (codes < 0).any() or (codes >= np.array(sizes)[:, None]).any():
         raise ValueError(f"tokens must be ({len(sizes)}, n), from 0 to below the codebook's size; "
                          "cut off what encode(lengths=) marks with -1")
@@ -41,7 +50,7 @@ def pack(
 ) -> bytes:
     """Tokens as bits, frame by frame, highest bit first, filled with zeros to a whole byte.
     Raises `ValueError` for a token outside its codebook."""
-    codes = np.asarray(codes).astype(np.int64)
+    codes = _as_int64(codes)
     _check_tokens(codes, sizes)
     bits = [(row[:, None] >> np.arange(width)[::-1]) & 1 for row, width in zip(codes, token_bits(sizes))]
     return np.packbits(np.concatenate(bits, 1).astype(np.uint8).reshape(-1)).tobytes()
@@ -52,9 +61,10 @@ def unpack(
     n: int,   # frames
     sizes,    # (K,) codebook sizes
 ):
-    "The inverse of `pack`: (K, n) int64."
-    widths = token_bits(sizes)
-    bits = np.unpackbits(np.frombuffer(data, np.uint8), count=n*sum(widths)).reshape(n, -1).astype(np.int64)
+    "The inverse of `pack`: (K, n) int64. Raises `ValueError` for fewer bytes than these take."
+    widths, needed = token_bits(sizes), packed_bytes(n, sizes)
+    if n < 0 or len(data) < needed: raise ValueError(f"{n} frames take {needed} bytes, here are {len(data)}")
+    bits = np.unpackbits(np.frombuffer(data, np.uint8), count=n*sum(widths)).reshape(n, sum(widths)).astype(np.int64)
     ends = list(accumulate(widths))
     rows = [bits[:, end - width:end] @ (1 << np.arange(width)[::-1]) for end, width in zip(ends, widths)]
     return np.stack(rows)
@@ -119,14 +129,16 @@ class CmimiWriter:
 
     def write(self, codes):
         "Append (K, n) tokens, n >= 0. Raises `ValueError` for one outside its codebook."
-        for part in torch.as_tensor(codes).cpu().split(65535, -1):
-            n = part.shape[-1]
-            if n: self._put(struct.pack("<H", n) + pack(part.numpy(), self.header.codebook_sizes))
-            self.frames += n
+        codes, sizes = _as_int64(codes), self.header.codebook_sizes
+        _check_tokens(codes, sizes)   # all of them, before the first is written
+        for first in range(0, codes.shape[1], 65535):
+            part = codes[:, first:first + 65535]
+            self._put(struct.pack("<H", part.shape[1]) + pack(part, sizes))
+        self.frames += codes.shape[1]
 
     def close(self, n_samples: int):
         "Write the trailer; the file stays open. Raises `ValueError` for a length that is not that of the frames."
-        size = self.header.frame_size
+        size, n_samples = self.header.frame_size, index(n_samples)
         if n_samples < 0 or -(-n_samples//size) != self.frames:
             raise ValueError(f"{n_samples} samples are not {self.frames} frames of {size}")
         self._put(struct.pack("<HQ", 0, n_samples))
@@ -139,8 +151,14 @@ class _CheckedFile:
 
     def damaged(self, reason="is damaged"): return MimiError(f"{self.name}: {reason}; fetch or encode it again")
 
+    def read_some(self, n: int) -> bytes:
+        "At most n bytes, fewer only at the end: a raw stream gives what it has at the moment."
+        data = b""
+        while len(data) < n and (more := self.file.read(n - len(data))): data += more
+        return data
+
     def read(self, n: int) -> bytes:
-        data = self.file.read(n)
+        data = self.read_some(n)
         if len(data) < n: raise self.damaged("is cut short")
         self.hash.update(data)
         return data
@@ -152,7 +170,7 @@ class _CheckedFile:
 # %% ../nbs/20_bitstream.ipynb #ea073b92
 def _read_magic(file):
     "The first bytes; raises `MimiError` where they are not those of the format"
-    magic = file.file.read(len(_MAGIC))
+    magic = file.read_some(len(_MAGIC))
     if not magic: raise MimiError(f"{file.name}: is empty")
     if magic != _MAGIC: raise MimiError(f"{file.name}: is no .cmimi file")
     file.hash.update(magic)
@@ -219,10 +237,9 @@ def write_cmimi(
 # %% ../nbs/20_bitstream.ipynb #319b0773
 def read_cmimi(path) -> tuple:
     "(`CmimiHeader` with the length, (K, F) int64 tokens). Raises `MimiError`."
-    try: file = open(path, "rb")
+    try:
+        with open(path, "rb") as file:
+            reader = CmimiReader(file, str(path))
+            empty = torch.zeros(len(reader.header.codebook_sizes), 0, dtype=torch.int64, device="cpu")
+            return reader.header, torch.cat([empty, *reader], -1)
     except OSError as e: raise MimiError(f"{path}: cannot be read ({e.strerror})") from None
-    with file:
-        reader = CmimiReader(file, str(path))
-        empty = torch.zeros(len(reader.header.codebook_sizes), 0, dtype=torch.int64)
-        codes = torch.cat([empty, *reader], -1)
-    return reader.header, codes

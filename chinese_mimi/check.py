@@ -9,6 +9,7 @@ __all__ = ['check']
 import tempfile
 
 import torch
+from .audio import as_samples
 from .codec import Mimi, compare_tokens, same_tokens
 from .core import MimiError
 from .weights import save_transformers, transformers_runs
@@ -56,18 +57,22 @@ def _compare_stream(codec, wav, codes):
     return [_token_row("streamed tokens", codec, wav, stream),
             _waveform_row("streamed waveform", decoded, codec.decode(codes))]
 
+def _whole_frames(codec, wav):
+    "(1, 1, T) of a signal (1, T) as far as it fills frames, where the codec is. Raises `ValueError`, `TypeError`"
+    size, wav = codec.frame_size, as_samples(wav)
+    if wav.ndim != 2 or len(wav) != 1 or wav.shape[1] < size or not wav.isfinite().all():
+        raise ValueError(f"wav must be (1, samples), finite, with at least one frame of {size}, not {tuple(wav.shape)}")
+    return wav[None, :, :wav.shape[1]//size*size].to(codec.device, codec.dtype)
+
 @torch.no_grad()
 def check(
     codec: Mimi,
     wav=None,  # (1, T) at the codec's sample rate; a synthetic voice 1.2 times as long as the attention window if None
 ) -> list:
     """(name, result, passed) for tokens and waveform against transformers and for streaming.
-    Raises `MimiError` for a model that `MimiModel` cannot hold."""
-    size = codec.frame_size
-    peer = _in_transformers(codec)
-    if wav is None: wav = _test_signal(codec)
-    wav = wav[None, :, :wav.shape[-1]//size*size].to(codec.device, codec.dtype)
-    rows = []
+    Raises `MimiError` for a model that `MimiModel` cannot hold, `ValueError` for less than a frame."""
+    wav = _whole_frames(codec, _test_signal(codec) if wav is None else wav)
+    peer, rows = _in_transformers(codec), []
     for n in sorted({1, min(8, codec.n_codebooks), codec.n_codebooks}):
         codes = peer.encode(wav, num_quantizers=n).audio_codes
         rows.append(_token_row(f"tokens, {n} codebook{'s'*(n > 1)}", codec, wav, codes))

@@ -8,14 +8,14 @@ __all__ = ['LOUDEST', 'CALLS_PER_CHECK', 'Mimi', 'silence_invalid', 'encode', 'd
            'same_tokens', 'assert_same_tokens']
 
 # %% ../nbs/19_codec.ipynb #a75b878b
-import inspect, operator, warnings
+import copy, inspect, operator, threading, warnings
 from collections import Counter
 from pathlib import Path
 
 import torch
 from huggingface_hub import ModelHubMixin
 from torch import nn
-from .core import MimiError, pick_device
+from .core import MimiError, first_sentence, pick_device
 from .config import CodecConfig
 from .audio import as_samples, as_tensor
 from .engine import EngineState, layout_of, supported
@@ -45,23 +45,29 @@ def _check_wav(wav):
         raise ValueError(f"wav must be (batch, 1, samples) with at least one sample, not {tuple(wav.shape)}")
     return wav
 
-def _is_count(n, most=None) -> bool:
-    "Whether n is a whole number of at least 1, and at most `most`"
-    try: n = operator.index(n)
-    except TypeError: return False
-    return n >= 1 and (most is None or n <= most)
+def _as_count(n):
+    "A whole number of any type but bool as an int, 0 for anything else"
+    try: return 0 if isinstance(n, bool) else operator.index(n)
+    except TypeError: return 0
 
 def _check_count(codec, n):
     "The number of codebooks, all for None. Raises `ValueError` for one that the model does not have."
-    n = codec.n_codebooks if n is None else n
-    if _is_count(n, codec.n_codebooks): return n
+    count = codec.n_codebooks if n is None else _as_count(n)
+    if 1 <= count <= codec.n_codebooks: return count
     raise ValueError(f"n_codebooks must be 1 to {codec.n_codebooks}, not {n!r}")
 
+# %% ../nbs/19_codec.ipynb #ae2de710
+def _is_integer(x): return not (x.is_floating_point() or x.is_complex() or x.dtype == torch.bool)
+
 def _check_lengths(wav, lengths):
-    "The lengths as a tensor (B,) beside wav (B, 1, T). Raises `ValueError` for another number of them."
-    lengths = torch.as_tensor(lengths, device=wav.device)
-    if lengths.shape != wav.shape[:1]:
-        raise ValueError(f"lengths must be one number for each of {len(wav)} items, not shape {tuple(lengths.shape)}")
+    "The lengths as int64 (B,) beside wav (B, 1, T). Raises `ValueError` for other than a number of samples each."
+    expected = f"lengths must be {len(wav)} numbers of samples, each from 0 to {wav.shape[-1]}"
+    try: lengths = torch.as_tensor(lengths, device=wav.device)
+    except (TypeError, ValueError, RuntimeError) as e: raise ValueError(f"{expected} ({first_sentence(e)})") from None
+    if lengths.shape != wav.shape[:1] or not _is_integer(lengths):
+        raise ValueError(f"{expected}, not {lengths.dtype} of shape {tuple(lengths.shape)}")
+    lengths = lengths.long()
+    if ((lengths < 0) | (lengths > wav.shape[-1])).any(): raise ValueError(f"{expected}, not {lengths.tolist()}")
     return lengths
 
 def _check_codes(codec, codes):
@@ -70,12 +76,12 @@ def _check_codes(codec, codes):
     codes = as_tensor(codes, "codes")
     if codes.ndim != 3 or not 1 <= codes.shape[1] <= codec.n_codebooks:
         raise ValueError(f"codes must be (batch, 1 to {codec.n_codebooks} codebooks, frames), not {tuple(codes.shape)}")
-    if codes.is_floating_point() or codes.is_complex() or codes.dtype == torch.bool:
-        raise ValueError(f"codes must be integers, not {codes.dtype}")
+    if not _is_integer(codes): raise ValueError(f"codes must be integers, not {codes.dtype}")
+    least = -1 if codes.dtype.is_signed else 0   # the upper half of uint64 is negative as int64
     codes, size = codes.long(), codec.config.quantizer.codebook_size
     if not codes.numel(): return codes
     low, high = (m.item() for m in codes.aminmax())
-    if low < -1 or high >= size: raise ValueError(f"codes must be -1 to {size - 1}, not {low} to {high}")
+    if low < least or high >= size: raise ValueError(f"codes must be {least} to {size - 1}, not {low} to {high}")
     return codes
 
 # %% ../nbs/19_codec.ipynb #91252679
@@ -92,9 +98,11 @@ def silence_invalid(wav, low: float, high: float, where: str):
 # %% ../nbs/19_codec.ipynb #4e0b991e
 def _kind(codec, compile, weights="float32"):
     "How the C engine is to store weights, or None where the network computes in PyTorch. Raises `MimiError`."
+    where = f"{str(codec.dtype).removeprefix('torch.')} on {codec.device}"
+    if codec.device.type == "meta" or not codec.dtype.is_floating_point:
+        raise MimiError(f"the model is {where}, which computes nothing: load it by from_pretrained(device=, dtype=)")
     if not supported(codec):
         option = "compile=True" if compile else f"weights={weights!r}"
-        where = f"{str(codec.dtype).removeprefix('torch.')} on {codec.device}"
         if compile or weights != "float32":
             raise MimiError(f"{option}: only on a CPU, of a model in float32; here it is {where}")
         return None
@@ -106,6 +114,10 @@ def _kind(codec, compile, weights="float32"):
     return weights if compile else None
 
 # %% ../nbs/19_codec.ipynb #a7621503
+def _no_autocast(codec):
+    "A context in which the network computes in its own type, as the C does, whatever surrounds the call."
+    return torch.autocast(codec.device.type, enabled=False)
+
 def _mask_beyond(wav, lengths):
     "The batch (B, 1, T) with zeros beyond each item's length, in samples."
     return wav*(torch.arange(wav.shape[-1], device=wav.device) < lengths[:, None])[:, None]
@@ -118,16 +130,16 @@ def encode(self: Mimi, wav, n_codebooks=None, lengths=None, compile=None):
     The last frame is filled with zeros. n_codebooks: K, all if None. lengths: (B,) samples of each item, T if None;
     tokens beyond an item's own frames are -1. compile: on a CPU in C (True), in PyTorch (False), or in C where it can
     be had (None). Samples that are not finite count as silence, with a warning. Raises `ValueError`, `TypeError`."""
-    wav = _check_wav(wav).to(self.device, self.dtype)
+    kind, wav = _kind(self, compile), _check_wav(wav).to(self.device, self.dtype)
     n, size = _check_count(self, n_codebooks), self.frame_size
     if lengths is not None:
         lengths = _check_lengths(wav, lengths)
         wav = _mask_beyond(wav, lengths)
     wav = silence_invalid(wav, *(m.item() for m in wav.aminmax()), "wav")
     wav = nn.functional.pad(wav, (0, -wav.shape[-1] % size))
-    kind = _kind(self, compile)
     if kind: codes = layout_of(self, "encode", kind)(wav[:, 0], EngineState(), n)
-    else: codes = self.quantizer.encode(self.latent(wav), n)
+    else:
+        with _no_autocast(self): codes = self.quantizer.encode(self.latent(wav), n)
     if lengths is None: return codes
     frames = (lengths + size - 1)//size
     beyond = torch.arange(codes.shape[-1], device=wav.device) >= frames[:, None]
@@ -142,13 +154,13 @@ def decode(self: Mimi, codes, compile=None):
 
     codes: a tensor or numpy array; no frames give no samples. A code of -1 adds nothing; where all codes of a frame are
     -1 there is silence. compile: as for `encode`. Raises `TypeError`, and `ValueError` for codes that do not exist."""
-    codes = _check_codes(self, codes).to(self.device)
+    kind, codes = _kind(self, compile), _check_codes(self, codes).to(self.device)
     if not codes.numel():
         shape = len(codes), 1, codes.shape[-1]*self.frame_size
         return torch.zeros(shape, dtype=self.dtype, device=self.device)
-    kind = _kind(self, compile)
     if kind: wav = layout_of(self, "decode", kind)(codes, EngineState())[:, None]
-    else: wav = self.synthesize(self.quantizer.decode(codes))
+    else:
+        with _no_autocast(self): wav = self.synthesize(self.quantizer.decode(codes))
     absent = (codes < 0).all(1).repeat_interleave(self.frame_size, -1)[:, None]
     return wav.masked_fill(absent, 0.)
 
@@ -160,9 +172,10 @@ CALLS_PER_CHECK = 16   # calls of a stream after which it looks whether the mode
 class _Stream:
     "The base of both directions: a model, a state, and the layout for the engine where it runs."
     def __init__(self, codec, batch_size: int, weights: str, compile):
-        if not _is_count(batch_size): raise ValueError(f"batch_size must be at least 1, not {batch_size!r}")
+        self.batch_size, self.lock = _as_count(batch_size), threading.Lock()
+        if self.batch_size < 1: raise ValueError(f"batch_size must be at least 1, not {batch_size!r}")
         if weights not in KINDS: raise ValueError(f"weights must be {', '.join(KINDS)}, not {weights!r}")
-        self.codec, self.batch_size, self.options = codec, batch_size, (compile, weights)
+        self.codec, self.options = codec, (compile, weights)
         self.reset()
 
     def reset(self):
@@ -182,7 +195,16 @@ class _Stream:
         expected = EngineState if self.kind else self.state_type
         if not isinstance(state, expected):
             raise MimiError(f"a state of this stream is {expected.__name__}, not {type(state).__name__}")
+        if not self.kind: self.check_tensors(state)
         self._state = state
+
+    def check_tensors(self, state):
+        "Raise `MimiError` for a state of the network that is not of this stream's batch size, type and device."
+        own = self.batch_size, self.dtype, self.device
+        for t in state_tensors(state):
+            batch = t.shape[1:2] if t.ndim == 5 else t.shape[:1]   # keys and values are (2, B, ...)
+            if t.ndim and (*batch, t.dtype, t.device) != own:
+                raise MimiError(f"this state is not of a stream with batch size {own[0]} in {own[1]} on {own[2]}")
 
     @property
     def state_bytes(self) -> int:
@@ -208,6 +230,27 @@ def _check_place(self):
     raise MimiError(f"the model is now {after}, this stream was begun in {before}: begin a new one, or reset() it")
 
 _Stream.moved, _Stream.current_layout, _Stream.check_place = _moved, _current_layout, _check_place
+
+# %% ../nbs/19_codec.ipynb #b4df919a
+def _deepcopy(self, memo):
+    "A stream on the same model that goes on from here by itself."
+    new = object.__new__(type(self))
+    for name, value in vars(self).items():
+        shared = name in ("codec", "layout")
+        if name != "lock": vars(new)[name] = value if shared else copy.deepcopy(value, memo)
+    new.lock = threading.Lock()
+    return new
+
+def _getstate(self):
+    "What is pickled, the model included. Raises `MimiError` where the model is no longer what the stream runs on."
+    self.check_place()
+    return {name: value for name, value in vars(self).items() if name not in ("layout", "lock")}
+
+def _setstate(self, values):
+    vars(self).update(values, lock=threading.Lock())
+    self.layout = layout_of(self.codec, self.direction, self.kind) if self.kind else None
+
+_Stream.__deepcopy__, _Stream.__getstate__, _Stream.__setstate__ = _deepcopy, _getstate, _setstate
 
 # %% ../nbs/19_codec.ipynb #8dbc4533
 def _check_samples(chunk, stats: dict, seconds: float):
@@ -241,11 +284,12 @@ class StreamingEncoder(_Stream):
         size = self.codec.frame_size
         if len(chunk) != self.batch_size or chunk.shape[-1] % size:
             raise ValueError(f"a chunk must be ({self.batch_size}, 1, a multiple of {size}), not {tuple(chunk.shape)}")
-        seconds = self.input_stats["samples"]/self.batch_size/self.codec.sample_rate
-        chunk = _check_samples(chunk, self.input_stats, seconds)
-        if self.kind: return self.current_layout()(chunk[:, 0], self.state, self.n_codebooks)
-        self.check_place()
-        return encode_step(self.codec, chunk, self.state, self.n_codebooks)
+        with self.lock:
+            if not self.kind: self.check_place()
+            seconds = self.input_stats["samples"]/self.batch_size/self.codec.sample_rate
+            chunk = _check_samples(chunk, self.input_stats, seconds)
+            if self.kind: return self.current_layout()(chunk[:, 0], self.state, self.n_codebooks)
+            with _no_autocast(self.codec): return encode_step(self.codec, chunk, self.state, self.n_codebooks)
 
 # %% ../nbs/19_codec.ipynb #49d17285
 class StreamingDecoder(_Stream):
@@ -256,13 +300,14 @@ class StreamingDecoder(_Stream):
 
     @torch.no_grad()
     def __call__(self, codes):
-        codec, codes = self.codec, _check_codes(self.codec, codes).to(self.device)
+        codes = _check_codes(self.codec, codes).to(self.device)
         if len(codes) != self.batch_size or not codes.shape[-1]:
             expected = f"({self.batch_size}, codebooks, at least 1 frame)"
             raise ValueError(f"codes must be {expected}, not {tuple(codes.shape)}")
-        if self.kind: return self.current_layout()(codes, self.state)[:, None]
-        self.check_place()
-        return decode_step(codec, codes, self.state)
+        with self.lock:
+            if self.kind: return self.current_layout()(codes, self.state)[:, None]
+            self.check_place()
+            with _no_autocast(self.codec): return decode_step(self.codec, codes, self.state)
 
 # %% ../nbs/19_codec.ipynb #ba7ee2a7
 def streaming_encoder(self: Mimi, batch_size=1, n_codebooks=None, weights="float32", compile=None) -> StreamingEncoder:
@@ -292,16 +337,19 @@ def from_pretrained(cls, src, averaged=True, device="cpu", dtype=None, config=No
     config, tensors, info = load_weights(src, averaged=averaged, config=config, hub=hub)
     with torch.device("meta"): codec = cls(config)
     codec.load_state_dict(tensors, assign=True)
+    if dtype is None and len({p.dtype for p in codec.parameters()}) > 1: dtype = torch.float32   # a file of several
     codec.model_card = info["model_card"]
     return codec.to_dtype(dtype).to(pick_device(str(device))).eval()
+
+_NETWORK_DTYPES = torch.float32, torch.float64, torch.float16, torch.bfloat16
 
 def to_dtype(self: Mimi, dtype):
     """The network in another floating-point type (name or `torch.dtype`, None: as it is); codebooks stay float32.
     Raises `MimiError` for any other type."""
     if dtype is None: return self
     kind = getattr(torch, dtype, None) if isinstance(dtype, str) else dtype
-    if not isinstance(kind, torch.dtype) or not kind.is_floating_point:
-        raise MimiError(f"dtype: {dtype!r} is no floating-point type; float32, float64, float16 or bfloat16")
+    if kind not in _NETWORK_DTYPES:
+        raise MimiError(f"dtype: {dtype!r} is no type of the network; float32, float64, float16 or bfloat16")
     for p in self.parameters(): p.data = p.data.to(kind)
     return self
 
@@ -344,7 +392,11 @@ def compare_tokens(codec: Mimi, wav, codes) -> dict:
     `tokens` compared, `equal` share, `ties` that were decided otherwise, tokens that differ `after_ties` in the same
     frame, and `wrong`: different without a tie."""
     wav, codes = _check_wav(wav).to(codec.device, codec.dtype), _check_codes(codec, codes).to(codec.device)
-    latent = codec.latent(nn.functional.pad(wav, (0, -wav.shape[-1] % codec.frame_size)))
+    wav = nn.functional.pad(wav, (0, -wav.shape[-1] % codec.frame_size))
+    batch, frames = len(wav), wav.shape[-1]//codec.frame_size
+    if (len(codes), codes.shape[-1]) != (batch, frames):
+        raise ValueError(f"codes must be ({batch}, codebooks, {frames}) beside this wav, not {tuple(codes.shape)}")
+    latent = codec.latent(silence_invalid(wav, *(m.item() for m in wav.aminmax()), "wav"))
     q, s = codec.quantizer, codec.config.quantizer.n_semantic
     counts = _compare_branch(q.semantic, latent, codes[:, :s]) + _compare_branch(q.acoustic, latent, codes[:, s:])
     total = codes.numel()

@@ -4,12 +4,12 @@
 
 # %% auto #0
 __all__ = ['HUGE', 'WINOGRAD_MAX_WEIGHTS', 'WINOGRAD_MIN_ROWS', 'WINOGRAD_MIN_CHANNELS', 'FLOAT32_MAX_WEIGHTS', 'FORMS_OF_TAPS',
-           'CHUNK', 'HALVES', 'Memory', 'winograd_form', 'Layout', 'granule', 'first_granule', 'encoder_convs',
-           'decoder_convs', 'EngineState', 'portions', 'count_numbers', 'Half', 'EngineEncoder', 'EngineDecoder',
-           'supported', 'Watch', 'CachedLayout', 'layout_of']
+           'CHUNK', 'LAST_POSITION', 'HALVES', 'Memory', 'winograd_form', 'Layout', 'granule', 'first_granule',
+           'encoder_convs', 'decoder_convs', 'EngineState', 'portions', 'count_numbers', 'Half', 'EngineEncoder',
+           'EngineDecoder', 'supported', 'Watch', 'CachedLayout', 'layout_of']
 
 # %% ../nbs/16_engine.ipynb #bff61abd
-import mmap, threading
+import mmap, operator, os, threading
 from dataclasses import dataclass
 from weakref import WeakKeyDictionary
 
@@ -123,7 +123,8 @@ class EngineState:
     tails: torch.Tensor | None = None    # (B * tail size,); None before the first call
     keys: torch.Tensor | None = None     # (layers, B, heads, head_dim, ring_size)
     values: torch.Tensor | None = None   # (layers, B, heads, ring_size, value_width)
-    position: int = 0                    # latent steps so far
+    position: int = 0                    # the next latent step
+    start: int = 0                       # that of the first call: the position set before it, 0 where none was
 
 # %% ../nbs/16_engine.ipynb #bfe1769b
 CHUNK = 64   # frames of a long signal that go through together
@@ -166,6 +167,8 @@ class Half:
     def new_state(self): return EngineState()
 
 # %% ../nbs/16_engine.ipynb #9cabac2a
+LAST_POSITION = 1 << 48   # no stream comes there; the C counts on from it
+
 def _state_shapes(self, batch: int) -> dict:
     "The shapes of a state's tensors."
     t = self.model.transformer
@@ -173,18 +176,29 @@ def _state_shapes(self, batch: int) -> dict:
     return dict(tails=(batch*self.layout.tail_size,), keys=(*heads, t.head_dim, t.ring_size),
                 values=(*heads, t.ring_size, t.value_width))
 
-def _state_pointers(self, state: EngineState, batch: int) -> dict:
-    "Pointers of a state, whose tensors are made where a stream begins. Raises `MimiError` if it is not of this model."
+def _begin(state: EngineState, shapes: dict):
+    "Make the tensors of a state where a stream begins."
+    if state.tails is not None or state.keys is not None or state.values is not None: return
+    state.start = state.position
+    for name, shape in shapes.items():
+        setattr(state, name, torch.zeros(shape, dtype=torch.float32, device="cpu"))
+
+def _state_fields(self, state: EngineState, batch: int) -> tuple:
+    """(fields of a `mimi_call`, tensors that they point to) of a state, which is begun where it is new. Raises
+    `MimiError` if it is not of this model."""
     shapes = self.state_shapes(batch)
-    if state.tails is None and state.position == 0:
-        for name, shape in shapes.items():
-            setattr(state, name, torch.zeros(shape, dtype=torch.float32, device="cpu"))
-    try: return {name: pointer(getattr(state, name), shape=shape) for name, shape in shapes.items()}
+    _begin(state, shapes)
+    tensors = {name: getattr(state, name) for name in shapes}
+    try:
+        start, position = operator.index(state.start), operator.index(state.position)
+        if not 0 <= start <= position <= LAST_POSITION: raise ValueError(f"position {position}")
+        pointers = {name: pointer(tensors[name], shape=shape) for name, shape in shapes.items()}
     except (TypeError, ValueError, AttributeError) as e:
         raise MimiError(f"this state is not of a stream of this model with batch size {batch} ({e}): "
-                        "begin a new stream")
+                        "begin a new stream") from None
+    return dict(start=start, position=position, **pointers), tensors
 
-Half.state_shapes, Half.state_pointers = _state_shapes, _state_pointers
+Half.state_shapes, Half.state_fields = _state_shapes, _state_fields
 
 # %% ../nbs/16_engine.ipynb #2628eff9
 def _workspace(self, call):
@@ -201,13 +215,14 @@ def _run(self, function, state: EngineState, wav, codes, frames: int):
     codebooks = codes.numel()//(batch*frames)
     if not 1 <= codebooks <= self.n_codebooks:
         raise ValueError(f"n_codebooks must be 1 to {self.n_codebooks}, not {codebooks}")
+    fields, tensors = self.state_fields(state, batch)   # these tensors live until the C returns
     call = ffi.new("mimi_call *", dict(
-        model=self.model, batch=batch, frames=frames, codebooks=codebooks, position=state.position, first=first,
+        model=self.model, batch=batch, frames=frames, codebooks=codebooks, first=first, **fields,
         threads=torch.get_num_threads(), wav=pointer(wav, shape=(batch, frames*self.model.frame_size)),
-        codes=pointer(codes, torch.int64), **self.state_pointers(state, batch)))
+        codes=pointer(codes, torch.int64)))
     workspace, call.workspace = self.workspace(call)
     function(call)
-    state.position += frames*self.model.resample_stride
+    state.position = fields["position"] + frames*self.model.resample_stride
 
 Half.workspace, Half.run = _workspace, _run
 
@@ -301,11 +316,17 @@ class CachedLayout:
     versions: tuple
     samples: torch.Tensor
 
-_cache, _layout_lock = WeakKeyDictionary(), threading.Lock()
+_cache, _lock = WeakKeyDictionary(), threading.Lock()
+
+def _renew_lock():
+    "In a forked process, whose parent may have held the lock in another thread"
+    global _lock
+    _lock = threading.Lock()
+
+if hasattr(os, "register_at_fork"): os.register_at_fork(after_in_child=_renew_lock)
 
 @torch.no_grad()
-def layout_of(network, direction: str, kind="float32", begin=True):
-    "The `encode` or `decode` half of a network as it is now. `begin=False` does not look for changes past the version."
+def _current_layout(network, direction, kind, begin):
     layouts, key = _cache.setdefault(network, {}), (direction, kind)
     cached = layouts.get(key)
     make, names = HALVES[direction]
@@ -314,7 +335,10 @@ def layout_of(network, direction: str, kind="float32", begin=True):
     versions = watch.versions()
     samples = watch.samples() if begin else cached.samples
     if cached is None or cached.versions != versions or not torch.equal(cached.samples, samples):
-        with _layout_lock: half = make(network, kind)
-        cached = CachedLayout(half, watch, versions, samples)
+        cached = CachedLayout(make(network, kind), watch, versions, samples)
     layouts[key] = cached
     return cached.half
+
+def layout_of(network, direction: str, kind="float32", begin=True):
+    "The `encode` or `decode` half of a network as it is now. `begin=False` does not look for changes past the version."
+    with _lock: return _current_layout(network, direction, kind, begin)

@@ -67,6 +67,8 @@ def build(folder, march="native") -> Path:
     path = Path(folder)/"libmimi.so"
     flags = f"@{CSRC/'flags.txt'}", f"-march={march}"
     _compile([*compiler.split(), *flags, "-o", str(path), str(CSRC/"mimi.c"), "-lm"])
+    if not path.is_file():
+        raise MimiError(f"the C compiler {compiler} has written no library; another compiler may be named in CC")
     seal(path)
     return path
 

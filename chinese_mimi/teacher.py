@@ -24,6 +24,7 @@ import torch
 from .core import ConfigError, MimiError, first_sentence, local_rank, optional_import
 from .manifest import Manifest, id_key, n_frames, plural
 from .mel import mel_filterbank
+from .weights import hub_error
 
 # %% ../nbs/33_teacher.ipynb #b15883d7
 class Teacher(Protocol):
@@ -101,14 +102,11 @@ def is_here(path: str) -> bool:
         raise ConfigError(f"teacher {path}: there is no such folder; PATH is a folder, or a hub id OWNER/NAME "
                           "such as TencentGameMate/chinese-hubert-large")
     try: HfApi().model_info(path, timeout=10)
-    except RepositoryNotFoundError:
-        raise ConfigError(f"teacher {path}: there is no such folder, and it was not found on the hub; "
-                          "check the name, and `hf auth login` where it is private") from None
+    except RepositoryNotFoundError as e: raise ConfigError(str(hub_error(f"teacher {path}", e))) from None
     except HfHubHTTPError: return False  # the hub answers; what it refuses, transformers names
-    except Exception:                    # huggingface_hub has changed the package whose errors it passes on
+    except Exception as e:               # huggingface_hub has changed the package whose errors it passes on
         if isinstance(try_to_load_from_cache(path, "config.json"), str): return True
-        raise MimiError(f"teacher {path}: there is no such folder, and no network to ask the hub; "
-                        "name a folder, or a mirror by HF_ENDPOINT") from None
+        raise hub_error(f"teacher {path}", e) from None
     return False
 
 # %% ../nbs/33_teacher.ipynb #5fe0eb1e

@@ -5,10 +5,10 @@
 # %% auto #0
 __all__ = ['fingerprint', 'read_safetensors', 'default_card', 'tuned_card', 'write_native', 'save_native', 'read_config',
            'infer_config', 'to_transformers', 'transformers_runs', 'save_transformers', 'to_kyutai', 'save_kyutai',
-           'hub_options', 'check_keywords', 'locate', 'load_weights', 'convert']
+           'hub_options', 'check_keywords', 'hub_error', 'locate', 'load_weights', 'convert']
 
 # %% ../nbs/18_weights.ipynb #2b9899de
-import dataclasses, hashlib, inspect, json, math, re
+import dataclasses, hashlib, inspect, json, math, os, re, warnings
 from importlib.resources import files
 from pathlib import Path
 import torch
@@ -157,7 +157,7 @@ _SAVED = {*_HASHED, "model.safetensors.sha256", "config.json", "preprocessor_con
 def _replaceable(folder):
     "The path of a folder to save into, refused where it holds anything but a saved model"
     folder = Path(folder)
-    if not folder.exists(): return folder
+    if not os.path.exists(folder): return folder
     if not folder.is_dir(): raise ConfigError(f"{folder}: is a file; name a folder to save into")
     other = sorted(p.name for p in folder.iterdir() if p.name not in _SAVED)
     if not other: return folder
@@ -596,8 +596,12 @@ def check_keywords(
 # %% ../nbs/18_weights.ipynb #be7118c8
 _NO_NETWORK = {"LocalEntryNotFoundError", "TransportError", "ConnectionError"}   # of the hub, httpx, and requests
 
-def _hub_error(name, e, hub):
-    "The `MimiError` of a hub id that was not downloaded because of `e`"
+def hub_error(
+    name,    # of the hub, as an error line begins
+    e,       # what the hub's library raised
+    hub={},  # the options of the download
+):
+    "The `MimiError`, one line, of a hub id that could not be had."
     from huggingface_hub import constants
     classes = {c.__name__ for c in type(e).__mro__}
     here = f"{name}: no such file or folder here"
@@ -630,7 +634,7 @@ def _from_hub(name, hub):
         if (folder/"config.json").is_file() and not is_native: read_config(folder/"config.json")
         return Path(snapshot_download(name, allow_patterns=_HUB_WEIGHTS, **hub))
     except MimiError: raise
-    except Exception as e: raise _hub_error(name, e, hub) from None
+    except Exception as e: raise hub_error(name, e, hub) from None
 
 # %% ../nbs/18_weights.ipynb #59db8223
 def _named_checkpoint(path):
@@ -648,11 +652,9 @@ def locate(src, hub={}) -> Path:
     "A path that exists, from a shipped name, a path, a run's folder (its newest checkpoint), or a hub id."
     name, path = str(src), Path(src).expanduser()
     if isinstance(src, str) and name in shipped(): return shipped()[name]
-    checkpoint = _newest_checkpoint(path)
-    if checkpoint: return checkpoint
-    if not path.exists(): recover_folder(path)
-    if path.exists(): return path
-    is_file_name = path.suffix in (".pt", ".safetensors") or path.parent.is_dir()
+    if not os.path.exists(path): recover_folder(path)   # os.path takes a name that no path can be for an absent one
+    if os.path.exists(path): return _newest_checkpoint(path) or path
+    is_file_name = path.suffix in (".pt", ".safetensors") or os.path.isdir(path.parent)
     if _HUB_NAME.fullmatch(name) and not is_file_name: return _from_hub(name, hub)
     kind = "a model that ships" if re.fullmatch(r"[\w-]+", name) else "a file or folder"
     raise ConfigError(f"{name}: is not {kind}; there ship: {', '.join(shipped()) or 'none'}. "
@@ -702,11 +704,20 @@ def _load_native(path, tensors, averaged, config, info):
     info.update(path=str(path), averaged=averaged)
     return config, check_tensors(tensors, config, path), info
 
+def _warn_of_guess(config, path):
+    "Name the numbers that tensors do not tell, where the model is not of the released size"
+    t, released = config.transformer, preset("mimi-24khz")
+    if (t, config.seanet.dimension) == (released.transformer, released.seanet.dimension): return
+    warnings.warn(f"{path}: comes without a configuration; {t.n_heads} heads and a window of {t.context} steps are "
+                  "taken, as in Kyutai's release; give the right ones with config= (convert --config)", stacklevel=4)
+
 def _load_foreign(path, tensors, averaged, config, info):
     "From tensors under the names of transformers or Kyutai"
     kind = info["kind"]
     if not averaged: raise MimiError(f"{path}: holds one set of weights; leave out averaged=False (--raw)")
-    if config is None and kind == "kyutai": config = infer_config(tensors, path)
+    if config is None and kind == "kyutai":
+        config = infer_config(tensors, path)
+        _warn_of_guess(config, path)
     if config is None: config = read_config(_beside(path, "config.json"))
     return config, from_style(tensors, config, kind, path), info
 

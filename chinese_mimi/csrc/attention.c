@@ -58,13 +58,22 @@ static void matmul(long rows, const float *a, long a_row, const float *b, long b
     if (rows) matmul_rows(1, a, a_row, b, b_row, n, inputs, c, c_row);
 }
 
+// Position times frequency, in radians: in float32, as the reference implementations have it, while that is exact
+// enough; later, as in a stream of days, without its whole turns
+INLINE float rotary_angle(long position, float frequency)
+{
+    if (position < MIMI_FLOAT32_POSITIONS) return (float)position*frequency;
+    double turns = (double)position*frequency/(2*M_PI);
+    return (float)((turns - floor(turns))*(2*M_PI));
+}
+
 // Turn queries and keys of one step by the angles of its position; queries are scaled by 1 / sqrt(head_dim)
 static void rotate_step(const mimi_transformer *t, float *queries, long position)
 {
     long dim = t->n_heads*t->head_dim;
     float scale = 1/sqrtf(t->head_dim);
     for (long j = 0; j < t->head_dim; j += 2) {
-        float angle = (float)position*t->frequencies[j/2], c = cosf(angle), s = sinf(angle);
+        float angle = rotary_angle(position, t->frequencies[j/2]), c = cosf(angle), s = sinf(angle);
         float *x = queries + j, *y = x + dim;
         float re = x[0], im = x[1];
         x[0] = (re*c - im*s)*scale;
@@ -89,10 +98,10 @@ static void store_in_rings(const mimi_transformer *t, const float *qkv, long n, 
 }
 
 // -inf for the slots, of those that are filled, that a step may not attend to. Those that it may run from `begin` to
-// `end`, around the end of the ring where end <= begin.
-static void mask_scores(const mimi_transformer *t, float *scores, long step, long filled)
+// `end`, around the end of the ring where end <= begin. The stream began at step `start`.
+static void mask_scores(const mimi_transformer *t, float *scores, long start, long step, long filled)
 {
-    long begin = (step >= t->context ? step - t->context + 1 : 0)%t->ring_size, end = step%t->ring_size + 1;
+    long begin = max_(step - t->context + 1, start)%t->ring_size, end = step%t->ring_size + 1;
     for (long j = begin < end ? 0 : end; j < begin; j++) scores[j] = -INFINITY;
     if (begin < end)
         for (long j = end; j < filled; j++) scores[j] = -INFINITY;
@@ -119,7 +128,7 @@ INLINE long attention_buffer(const mimi_transformer *t) { return MIMI_QUERIES*(t
 
 // One head of one item: n rows of queries, keys and values, dim apart, 3 dim from row to row
 static void attend(const mimi_transformer *t, float *qkv, float *keys, float *values, float *out, long n,
-                   long position, float *buffer)
+                   long start, long position, float *buffer)
 {
     long d = t->head_dim, dim = t->n_heads*d, size = t->ring_size, width = t->value_width;
     float *scores = buffer, *mixtures = buffer + MIMI_QUERIES*size;
@@ -131,7 +140,7 @@ static void attend(const mimi_transformer *t, float *qkv, float *keys, float *va
         store_in_rings(t, queries, m, begin, keys, values);
         matmul(m, queries, 3*dim, keys, size, filled, d, scores, size);
         for (long r = 0; r < m; r++) {
-            mask_scores(t, scores + r*size, begin + r, filled);
+            mask_scores(t, scores + r*size, start, begin + r, filled);
             softmax(scores + r*size, filled);
         }
         matmul(m, scores, size, values, width, width, filled, mixtures, width);
@@ -142,8 +151,8 @@ static void attend(const mimi_transformer *t, float *qkv, float *keys, float *va
 // The team's buffers: hidden (rows, dim), qkv (rows, 3 dim), up (rows, feed-forward); the thread's: attention
 typedef struct { float *hidden, *qkv, *up, *attention; } transformer_buffers;
 
-static void attention(worker *k, const mimi_transformer *t, const mimi_matrix *w, float *x, long n, long position,
-                      float *keys, float *values, const transformer_buffers *b)
+static void attention(worker *k, const mimi_transformer *t, const mimi_matrix *w, float *x, long n, long start,
+                      long position, float *keys, float *values, const transformer_buffers *b)
 {
     thread_team *team = k->team;
     long d = t->head_dim, heads = t->n_heads, dim = heads*d, rows = k->batch*n, items = k->batch*heads;
@@ -155,8 +164,8 @@ static void attention(worker *k, const mimi_transformer *t, const mimi_matrix *w
     for (long i = items*k->thread/team->threads; i < items*(k->thread + 1)/team->threads; i++) {
         float *head = b->qkv + i/heads*n*3*dim + i%heads*d;
         float *out = b->hidden + i/heads*n*dim + i%heads*d;
-        attend(t, head, keys + i*d*t->ring_size, values + i*t->ring_size*t->value_width, out, n, position,
-               b->attention);
+        attend(t, head, keys + i*d*t->ring_size, values + i*t->ring_size*t->value_width, out, n, start,
+               position, b->attention);
     }
     barrier(team);
     operands out = {.x = {b->hidden, 0, dim}, .residual = {x, 0, dim}, .out = {x, 0, dim}};
@@ -180,14 +189,14 @@ static void feed_forward(worker *k, const mimi_transformer *t, const mimi_matrix
 }
 
 // x (batch * n, dim) becomes the output; keys (layers, batch, heads, head_dim, ring_size) and values are the stream's
-static void transform(worker *k, const mimi_transformer *t, float *x, long n, long position, float *keys,
+static void transform(worker *k, const mimi_transformer *t, float *x, long n, long start, long position, float *keys,
                       float *values, const transformer_buffers *b)
 {
     long items = k->batch*t->n_heads, size = t->ring_size;
     for (long l = 0; l < t->n_layers; l++) {
         const mimi_matrix *w = t->matrices + 4*l;
         float *layer_keys = keys + l*items*t->head_dim*size, *layer_values = values + l*items*size*t->value_width;
-        attention(k, t, w, x, n, position, layer_keys, layer_values, b);
+        attention(k, t, w, x, n, start, position, layer_keys, layer_values, b);
         feed_forward(k, t, w + 2, x, n, b);
     }
 }
@@ -197,18 +206,19 @@ void mimi_layer_norm(const float *x, float *y, long rows, long dim, float eps)
     for (long r = 0; r < rows; r++) layer_norm(x + r*dim, y + r*dim, dim, eps);
 }
 
-void mimi_attend(const mimi_transformer *t, float *qkv, long steps, long position, float *keys, float *values,
-                 float *out)
+void mimi_attend(const mimi_transformer *t, float *qkv, long steps, long start, long position, float *keys,
+                 float *values, float *out)
 {
     long d = t->head_dim, size = t->ring_size;
     float *buffer = malloc(4*attention_buffer(t));
     for (long h = 0; h < t->n_heads; h++)
-        attend(t, qkv + h*d, keys + h*d*size, values + h*size*t->value_width, out + h*d, steps, position, buffer);
+        attend(t, qkv + h*d, keys + h*d*size, values + h*size*t->value_width, out + h*d, steps, start, position,
+               buffer);
     free(buffer);
 }
 
-void mimi_transform(const mimi_transformer *t, float *x, long batch, long steps, long position, float *keys,
-                    float *values)
+void mimi_transform(const mimi_transformer *t, float *x, long batch, long steps, long start, long position,
+                    float *keys, float *values)
 {
     long dim = t->n_heads*t->head_dim, rows = batch*steps, width = 0;
     for (long l = 0; l < t->n_layers; l++) width = max_(width, t->matrices[4*l + 2].outputs);
@@ -216,7 +226,7 @@ void mimi_transform(const mimi_transformer *t, float *x, long batch, long steps,
     worker k = {.team = &team, .batch = batch, .accumulators = malloc(4*PANEL*(rows + ROWS))};
     transformer_buffers b = {malloc(4*rows*dim), malloc(4*rows*3*dim), malloc(4*rows*width),
                              malloc(4*attention_buffer(t))};
-    transform(&k, t, x, steps, position, keys, values, &b);
+    transform(&k, t, x, steps, start, position, keys, values, &b);
     free(b.hidden);
     free(b.qkv);
     free(b.up);

@@ -138,7 +138,7 @@ static void encode(const mimi_call *call, thread_team *team, int thread)
     float *latent = t.x;
     long steps = call->frames*m->resample_stride, dim = m->latent_dim;
     seanet_encoder(k, &m->seanet, call->wav, call->frames*m->frame_size, t.x, t.from, t.to);
-    transform(k, &m->transformer, t.x, steps, call->position, call->keys, call->values, &t.buffers);
+    transform(k, &m->transformer, t.x, steps, call->start, call->position, call->keys, call->values, &t.buffers);
     if (m->resample_stride > 1) {
         latent = t.buffers.hidden;
         copy_to_window(k, t.x, steps*dim, k->window[0], m->downsample.left, steps, dim);
@@ -177,7 +177,7 @@ static void decode(const mimi_call *call, thread_team *team, int thread)
     float *latent = m->upsample ? t.buffers.hidden : t.x;
     dequantize(k, &m->quantizer, call->codes, call->codebooks, call->frames, latent, t.buffers.qkv);
     if (m->upsample) upsample(k, m, call->frames, latent, t.x, call->tails + m->upsample_tail*call->batch);
-    transform(k, &m->transformer, t.x, steps, call->position, call->keys, call->values, &t.buffers);
+    transform(k, &m->transformer, t.x, steps, call->start, call->position, call->keys, call->values, &t.buffers);
     seanet_decoder(k, &m->seanet, t.x, steps, call->wav, t.from, t.to);
 }
 

@@ -4,7 +4,10 @@
 enum mimi_kind { MIMI_FLOAT32, MIMI_FLOAT16, MIMI_INT8 };               // how the weights of a matrix are stored
 enum mimi_pad { MIMI_PAD_ZEROS, MIMI_PAD_REPLICATE, MIMI_PAD_REFLECT }; // what precedes the first row of a stream
 enum mimi_form { MIMI_DIRECT, MIMI_F2_2, MIMI_F3_2, MIMI_F2_3 };        // one product, or Winograd F(outputs, taps)
-enum mimi_limit { MIMI_QUERIES = 16 };                                  // queries of a head that attend together
+enum mimi_limit {
+    MIMI_QUERIES = 16,                 // queries of a head that attend together
+    MIMI_FLOAT32_POSITIONS = 1 << 16,  // positions whose rotary angle is a product in float32
+};
 
 typedef struct {
     const void *weight;     // (outputs, inputs) in panels of mimi_panel_width() outputs: (panels, inputs, width)
@@ -60,7 +63,7 @@ typedef struct {
 typedef struct {
     const mimi_model *model;
     long batch, frames, codebooks;
-    long position;               // latent steps of this stream so far
+    long start, position;        // the latent step that the stream began at, and the next one
     int first;                   // whether this call begins the stream
     int threads;
     float *wav;                  // (batch, frames * frame_size)
@@ -88,11 +91,11 @@ void mimi_gemm(const mimi_matrix *matrix, const float *x, long rows, const float
 void mimi_convolve(const mimi_conv *conv, const float *x, long batch, long rows, int first, float *tails, float *out);
 void mimi_layer_norm(const float *x, float *y, long rows, long dim, float eps);   // without gain and bias
 // (steps, 3, heads, head_dim) to (steps, heads, head_dim); qkv is overwritten, the rings of one layer are updated.
-void mimi_attend(const mimi_transformer *transformer, float *qkv, long steps, long position, float *keys,
+void mimi_attend(const mimi_transformer *transformer, float *qkv, long steps, long start, long position, float *keys,
                  float *values, float *out);
 // x (batch, steps, dim) is replaced by the output.
-void mimi_transform(const mimi_transformer *transformer, float *x, long batch, long steps, long position, float *keys,
-                    float *values);
+void mimi_transform(const mimi_transformer *transformer, float *x, long batch, long steps, long start, long position,
+                    float *keys, float *values);
 void mimi_quantize(const mimi_quantizer *quantizer, const float *x, long rows, long codebooks, int64_t *codes);
 void mimi_dequantize(const mimi_quantizer *quantizer, const int64_t *codes, long batch, long codebooks, long frames,
                      float *latent);
