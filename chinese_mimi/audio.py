@@ -129,7 +129,7 @@ def _sound_chunk(f):
         if name in (b"data", b"SSND"): return layout, *((size, place) if wide is None else wide), begin
     return None
 
-# %% ../nbs/03_audio.ipynb #235991ed
+# %% ../nbs/03_audio.ipynb #974ecf7e
 _UNKNOWN_SIZE = 0x7FFFF000  # from here on, the length in a header is a placeholder of a program that wrote to a pipe
 _TAGS = b"ID3", b"TAG", b"APETAGEX", b"LYRICS"  # what programs append to a file
 
@@ -152,7 +152,7 @@ def _true_size(path, f, file_size, layout, size, begin):
     _check_end(path, f.read(1 << 16), layout)
     return size
 
-# %% ../nbs/03_audio.ipynb #c836452c
+# %% ../nbs/03_audio.ipynb #cd7b4e33
 def _patch(path, f, size):
     "(position, bytes) that correct the length in an opened file's header, empty where it is right. Raises `AudioError`"
     chunk = _sound_chunk(f)
@@ -202,7 +202,7 @@ def _mp3_frames(f):
         f.seek((found.start() if found else max(4, len(rest) - 1)) - len(rest), 1)
     return count
 
-# %% ../nbs/03_audio.ipynb #05129f75
+# %% ../nbs/03_audio.ipynb #0a916c5b
 def _after_tag(f):
     "Put an opened file behind the ID3 tag with which it may begin"
     head = f.read(10)
@@ -233,7 +233,7 @@ def _is_counted_mp3(path, size, time):
         raise AudioError(f"{path}: is truncated, {present} of {declared} frames are there; copy it again")
     return present <= declared
 
-# %% ../nbs/03_audio.ipynb #017cd221
+# %% ../nbs/03_audio.ipynb #96d3e244
 _OGG_BEGIN, _FLAC_BEGIN = b"OggS\0\2", b"fLaC\0\0\0\x22"   # a stream's first page; and its first block
 
 def _stamp(path):
@@ -257,7 +257,7 @@ def _page_end(f, place):
     f.seek(place + 26)
     return place + 27 + sum(f.read(f.read(1)[0])) + f.tell() - place - 27
 
-# %% ../nbs/03_audio.ipynb #5523a4b0
+# %% ../nbs/03_audio.ipynb #23f4acde
 class _Link(NamedTuple):
     "One of the streams of an Ogg file that follow each other"
     begin: int        # byte
@@ -310,11 +310,21 @@ class _Frame(NamedTuple):
     rate: int        # Hz
     samples: object  # (C, n) float32 array
 
+def _decoded(container, stream):
+    "PyAV's frames of a stream; what lies between two mp3 recordings is passed over, as it is a tag of the second"
+    import av
+    for packet in container.demux(stream):
+        try: frames = packet.decode()
+        except av.InvalidDataError:
+            if container.format.name != "mp3" or _mp3_frame_size(int.from_bytes(bytes(packet)[:4], "big")): raise
+            continue
+        yield from frames
+
 def _frames(container, stream, name):
     "The `_Frame`s of a stream. Raises `AudioError` where the rate changes"
     import av
     kind, to_float, rate = None, None, None
-    for frame in container.decode(stream):
+    for frame in _decoded(container, stream):
         if rate and frame.sample_rate != rate:
             raise AudioError(f"{name}: goes on at {frame.sample_rate} Hz after {rate} Hz; split it")
         if kind != (frame.format.name, frame.layout.name):
@@ -426,7 +436,7 @@ def _open_sf(path, patch):
     if frames <= 0: raise AudioError(f"{path}: holds no samples")
     return _Sound(f.samplerate, f.channels, f"{f.format} {f.subtype}", frames, blocks)
 
-# %% ../nbs/03_audio.ipynb #606b03c4
+# %% ../nbs/03_audio.ipynb #bc8f62f3
 def _open(path, whole=True):
     "The `_Sound` of a file. `whole`: all of it is wanted, so that what only looking at all of it finds is looked for"
     import soundfile as sf
@@ -502,7 +512,7 @@ def _resampler(sr_in, sr_out, dtype, device):
                         f"pip install 'torchaudio=={version}' ({type(e).__name__})") from None
     return Resample(sr_in, sr_out).to(device, dtype)
 
-# %% ../nbs/03_audio.ipynb #4ce22baf
+# %% ../nbs/03_audio.ipynb #7ed70a93
 _MOST_TABLE = 1 << 22   # values of a filter's table; from 44.1 kHz to 16 kHz it has 81 thousand
 
 def _resample_by_taps(wav, old, new):
@@ -562,7 +572,7 @@ class StreamingResampler:
         self.buffer, self.done = None, 0
         return out
 
-# %% ../nbs/03_audio.ipynb #a5e80aeb
+# %% ../nbs/03_audio.ipynb #2995cec9
 _OPPOSITE = .02  # the mean of C channels that keeps less than this share of their energy, divided by C, is lost
 _QUIET = 1e-8    # the energy of a sample below which a channel is silence
 
@@ -615,7 +625,7 @@ def read(
     wav = resample(wav, sound.sample_rate, rate)
     return wav[:, first - begin*new:last - begin*new].clamp(-1, 1)
 
-# %% ../nbs/03_audio.ipynb #334bb13c
+# %% ../nbs/03_audio.ipynb #b3ad9862
 def _in_seconds(blocks, rate):
     "Blocks (1, n) of any length as blocks of one second and a rest"
     pending, size = [], 0
@@ -635,7 +645,7 @@ def _resampled(name, blocks, rate, sample_rate):
     for wav in _in_seconds(_mono_blocks(name, blocks), rate): yield resampler(wav).clamp(-1, 1)
     yield resampler.flush().reshape(1, -1).clamp(-1, 1)
 
-# %% ../nbs/03_audio.ipynb #15510537
+# %% ../nbs/03_audio.ipynb #a9b9d6ff
 def _pipe_blocks(file, name, sample_rate):
     "Blocks (1, n) of a pipe, any format that PyAV reads so"
     with _container(file, name) as (container, stream):
@@ -658,7 +668,7 @@ def read_blocks(
         sound = _open(path)
         yield from _resampled(path, sound.blocks(), sound.sample_rate, sample_rate)
 
-# %% ../nbs/03_audio.ipynb #816b2874
+# %% ../nbs/03_audio.ipynb #83268c98
 def measure(path) -> AudioInfo:
     "`info` of a file that is decoded to its end in constant memory and checked as by `read`. Raises `AudioError`."
     sound = _open(path)
@@ -716,7 +726,7 @@ def walk(folder):
         folders += [p for p in below if not p.is_symlink()]
         linked += [p for p in below if p.is_symlink()]
 
-# %% ../nbs/03_audio.ipynb #137b5235
+# %% ../nbs/03_audio.ipynb #040c2ed1
 def is_audio_name(name: str) -> bool:
     "Whether a file's name has an audio suffix and is not hidden."
     return name.lower().endswith(AUDIO_SUFFIXES) and not name.startswith(".")

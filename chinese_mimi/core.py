@@ -29,7 +29,7 @@ def first_sentence(
     lines = str(error).strip().splitlines() or [type(error).__name__]
     return lines[0].split(". ")[0].rstrip(".")
 
-# %% ../nbs/00_core.ipynb #56066cb5
+# %% ../nbs/00_core.ipynb #41f61ffa
 _MARKS = {codecs.BOM_UTF8: "utf-8-sig", codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16"}
 
 def decode_text(data: bytes) -> str:

@@ -83,7 +83,7 @@ def _unpack_all(tar, folder):
             if reason and audio: odd.append((readable_name(member.name), f"{tar}/{member.name}", reason))
     return odd
 
-# %% ../nbs/32_corpus.ipynb #0b615f3a
+# %% ../nbs/32_corpus.ipynb #210d3a30
 def _unpack(tar, into):
     """(the folders with audio of a slice, its odd members as of `_unpack_all`), unpacked as `into`/<its name> unless
     that has been done"""
@@ -115,7 +115,7 @@ def _is_plain_tar(path):
         f.seek(257)
         return f.read(5) == b"ustar"
 
-# %% ../nbs/32_corpus.ipynb #a3c30355
+# %% ../nbs/32_corpus.ipynb #dbc4597b
 def _member_at(members, member):
     "The member that holds the bytes of one, which may be a link to it; None where there is none"
     for _ in range(8):
@@ -133,7 +133,7 @@ def _sound_in_tar(tar, members, member):
     if holder.issparse(): return None, "is stored as a sparse file; unpack the archive"
     return path_in_tar(tar, holder.offset_data, holder.size, member.name), None
 
-# %% ../nbs/32_corpus.ipynb #eb9dda48
+# %% ../nbs/32_corpus.ipynb #236bf819
 def _contents(tar):
     "([(path, transcript or None)] of the audio in an uncompressed archive, in order of folders and names; odd members)"
     audio, texts, odd = {}, {}, []

@@ -80,7 +80,7 @@ def shard_key(rows, shard, teacher_name, frame_rate) -> str:
 
 def read_summary(file) -> dict:
     "The JSON of a shard; `key` is None where there is none, or it is damaged."
-    try: return json.loads(file.read_text())
+    try: return json.loads(file.read_bytes())
     except (OSError, ValueError): return dict(key=None)
 
 # %% ../nbs/35_features.ipynb #fc511e24
@@ -206,7 +206,7 @@ def check_durations(out, rows, stored):
 # %% ../nbs/35_features.ipynb #11fe6929
 def read_index(out) -> dict:
     "index.json of a folder, empty where there is none, or it is damaged."
-    try: return json.loads((out/"index.json").read_text())
+    try: return json.loads((out/"index.json").read_bytes())
     except (OSError, ValueError): return {}
 
 def check_folder(out, parts, manifest, teacher, frame_rate):

@@ -21,6 +21,7 @@ from typing import Protocol
 import numpy as np
 import torch
 
+from .audio import _has_plain_name
 from .core import ConfigError, MimiError, first_sentence, local_rank
 from .manifest import Manifest, id_key, n_frames, plural
 from .mel import mel_filterbank
@@ -401,7 +402,9 @@ def map_npy(file):
         np.lib.format.read_magic(f)
         shape, _, _ = np.lib.format.read_array_header_1_0(f)
         header = f.tell()  # bytes
-    flat = torch.from_file(str(file), shared=False, size=(header + 2*shape[0]*shape[1])//2, dtype=torch.float16)
+        name = str(file) if _has_plain_name(file) else f"/proc/self/fd/{f.fileno()}"   # torch takes UTF-8 names
+        size = (header + 2*shape[0]*shape[1])//2
+        flat = torch.from_file(name, shared=False, size=size, dtype=torch.float16)
     return flat[header//2:].view(shape)
 
 # %% ../nbs/33_teacher.ipynb #81d71205
@@ -446,7 +449,7 @@ class FeatureStore:
     def __init__(self, folder):
         self.folder = Path(folder)
         try:
-            meta = json.loads((self.folder/"index.json").read_text())
+            meta = json.loads((self.folder/"index.json").read_bytes())
             self.index = np.asarray(np.load(self.folder/"index.npy", mmap_mode="r"))
         except (OSError, ValueError):
             command = f"chinese-mimi extract MANIFEST --teacher ... --out {folder}"
