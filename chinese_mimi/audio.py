@@ -4,15 +4,19 @@
 
 # %% auto #0
 __all__ = ['AUDIO_SUFFIXES', 'AudioError', 'AudioInfo', 'path_in_tar', 'info', 'as_tensor', 'as_samples', 'to_mono', 'resample',
-           'StreamingResampler', 'read', 'write', 'find_audio']
+           'StreamingResampler', 'read', 'read_blocks', 'measure', 'write', 'walk', 'is_audio_name', 'is_sound_file',
+           'find_audio']
 
 # %% ../nbs/03_audio.ipynb #d77f744c
-import io, os, re
+import io, os, re, stat, sys
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import lru_cache
-from math import ceil, gcd
+from fractions import Fraction
+from functools import lru_cache, partial
+from itertools import chain
+from math import ceil, gcd, inf
 from pathlib import Path
+from typing import Callable, NamedTuple
 
 import numpy as np
 import torch
@@ -20,8 +24,10 @@ import torch
 from .core import MimiError, atomic_write
 
 # %% ../nbs/03_audio.ipynb #4935d9cc
-AUDIO_SUFFIXES = (".wav", ".flac", ".mp3", ".ogg", ".opus", ".oga", ".aif", ".aiff", ".m4a", ".aac", ".webm")
-_LOUDEST = 64.0  # beyond this, samples are no float audio: NaN, infinity, or integers stored as floats
+AUDIO_SUFFIXES = (".wav", ".flac", ".mp3", ".ogg", ".opus", ".oga", ".aif", ".aiff", ".aifc", ".m4a", ".aac", ".webm",
+                  ".mka", ".mp4", ".3gp", ".amr", ".wma", ".caf", ".w64", ".au")
+_LOUDEST = 64.0            # beyond this, samples are no float audio: NaN, infinity, or integers stored as floats
+_RATES = 1000, 1_000_000   # Hz, the lowest and highest that are read: others would ask for gigabytes, or are no audio
 
 class AudioError(MimiError):
     "A file that cannot be used as audio: one line with its path and the reason."
@@ -36,7 +42,7 @@ class AudioInfo:
     format: str      # container and coding, such as `WAV PCM_16`
 
 # %% ../nbs/03_audio.ipynb #b3536321
-_IN_TAR = re.compile(r"(?P<tar>.+?\.tar)[/\\]@(?P<offset>\d+)\+(?P<size>\d+)[/\\].+")
+_IN_TAR = re.compile(r"(?P<tar>.+?\.[Tt][Aa][Rr])[/\\]@(?P<offset>\d+)\+(?P<size>\d+)[/\\].+", re.DOTALL)
 
 def path_in_tar(tar, offset, size, name) -> Path:
     "The path of a file that lies in an uncompressed tar archive, `size` bytes from byte `offset` on."
@@ -46,8 +52,10 @@ def path_in_tar(tar, offset, size, name) -> Path:
 def _archive(path, size, time): return open(path, "rb", buffering=0)
 
 class _Part(io.RawIOBase):
-    "A part of a file as a file to be read. The open file may be shared by threads and forked processes"
-    def __init__(self, file, offset, size): self.file, self.offset, self.size, self.position = file, offset, size, 0
+    """A part of a file as a file to be read. The open file may be shared by threads and forked processes. `patch`:
+    (position, bytes) that are read in place of what is there"""
+    def __init__(self, file, offset, size, patch=(0, b"")):
+        self.file, self.offset, self.size, self.patch, self.position = file, offset, size, patch, 0
 
     def readable(self): return True
 
@@ -61,101 +69,269 @@ class _Part(io.RawIOBase):
         wanted = max(0, min(len(buffer), self.size - self.position))
         data = os.pread(self.file.fileno(), wanted, self.offset + self.position)
         buffer[:len(data)] = data
+        for place, value in enumerate(self.patch[1], self.patch[0] - self.position):
+            if 0 <= place < len(data): buffer[place] = value
         self.position += len(data)
         return len(data)
 
 # %% ../nbs/03_audio.ipynb #0b79b4b2
-def _open_bytes(path):
+def _open_bytes(path, patch=(0, b"")):
     "(file opened for reading, its size), of a file or of a part of an archive. Raises `OSError`"
     found = _IN_TAR.fullmatch(str(path))
-    if not found:
-        f = open(path, "rb")
-        return f, os.fstat(f.fileno()).st_size
-    tar, offset, size = found["tar"], int(found["offset"]), int(found["size"])
-    stat = os.stat(tar)
-    size = max(0, min(size, stat.st_size - offset))
-    return io.BufferedReader(_Part(_archive(tar, stat.st_size, stat.st_mtime_ns), offset, size)), size
+    if found:
+        tar, offset, size = found["tar"], int(found["offset"]), int(found["size"])
+        status = os.stat(tar)
+        file, size = _archive(tar, status.st_size, status.st_mtime_ns), max(0, min(size, status.st_size - offset))
+    else:
+        file, offset = open(path, "rb", buffering=0), 0
+        size = os.fstat(file.fileno()).st_size
+    return io.BufferedReader(_Part(file, offset, size, patch)), size
 
-def _source(path):
-    "What soundfile and PyAV open: the name of a file, or a part of an archive"
-    return _open_bytes(path)[0] if _IN_TAR.fullmatch(str(path)) else str(path)
+def _has_plain_name(path):
+    "Whether libraries that take names as UTF-8 find a file: no other bytes, in no other locale, in no archive"
+    try: return str(path).encode() == os.fsencode(path) and not _IN_TAR.fullmatch(str(path))
+    except UnicodeEncodeError: return False
+
+def _source(path, patch=(0, b"")):
+    "What soundfile and PyAV open: the name of a file, or the file opened"
+    return str(path) if _has_plain_name(path) and not patch[1] else _open_bytes(path, patch)[0]
 
 # %% ../nbs/03_audio.ipynb #1590f2ce
-_UNKNOWN_SIZE = 0x7FFFF000  # from here on, a wav header's size is a placeholder of a program that wrote to a pipe
+class _Layout(NamedTuple):
+    "How a format of chunks is laid out, in bytes"
+    head: int       # before the first chunk
+    id: int         # of a chunk's name
+    size: int       # of its length
+    order: str      # of the length's bytes
+    counted: int    # what the length counts beside the chunk's content
+    padding: int    # to a multiple of which chunks are filled
 
-def _missing_bytes(f, file_size):
-    "(present, promised) bytes of sound of an opened wav file that is shorter than its header says, or None"
-    head = f.read(12)
-    if head[:4] != b"RIFF" or head[8:] != b"WAVE": return None
-    while len(chunk := f.read(8)) == 8:
-        size = int.from_bytes(chunk[4:], "little")
-        if chunk[:4] == b"data":
-            present = file_size - f.tell()
-            return (present, size) if present < size < _UNKNOWN_SIZE else None
-        f.seek(size + size % 2, 1)
-    return None
+_WAV = _Layout(12, 4, 4, "little", 0, 2)
+_AIFF = _WAV._replace(order="big")
+_LAYOUTS = {b"RIFF": _WAV, b"RF64": _WAV, b"BW64": _WAV, b"RIFX": _AIFF, b"FORM": _AIFF,
+            b"riff": _Layout(40, 16, 8, "little", 24, 8), b"caff": _Layout(8, 4, 8, "big", 0, 1)}
+
+def _chunks(f, layout):
+    "(name, length, where it is written, where the content begins) of the chunks from the position of a file on"
+    while len(head := f.read(layout.id + layout.size)) == layout.id + layout.size:
+        begin, size = f.tell(), int.from_bytes(head[layout.id:], layout.order) - layout.counted
+        yield head[:4], size, begin - layout.size, begin
+        f.seek(begin + size + -size % layout.padding)
 
 # %% ../nbs/03_audio.ipynb #56f24bcf
-def _check_whole(path):
-    "Raise `AudioError` for a file that is missing, empty, or a wav file shorter than its header says"
+def _sound_chunk(f):
+    "(layout, promised length, where it is written, where the sound begins) of an opened file of chunks, or None"
+    layout, wide = _LAYOUTS.get(f.read(4)), None
+    if not layout: return None
+    f.seek(layout.head)
+    for name, size, place, begin in _chunks(f, layout):
+        if name == b"ds64": wide = int.from_bytes(f.read(16)[8:], "little"), begin + 8
+        if name in (b"data", b"SSND"): return layout, *((size, place) if wide is None else wide), begin
+    return None
+
+# %% ../nbs/03_audio.ipynb #974ecf7e
+_UNKNOWN_SIZE = 0x7FFFF000  # from here on, the length in a header is a placeholder of a program that wrote to a pipe
+_TAGS = b"ID3", b"TAG", b"APETAGEX", b"LYRICS"  # what programs append to a file
+
+def _check_end(path, rest, layout):
+    "Raise `AudioError` where the bytes that follow the sound of a file are sound too"
+    if rest[:4] in _LAYOUTS: raise AudioError(f"{path}: holds several recordings in a row; split it")
+    if len(rest) <= 4096 or rest.startswith(_TAGS) or not rest.strip(b"\0"): return
+    names = [name for name, *_ in _chunks(io.BytesIO(rest), layout)]
+    if not all(name.strip(b"\0 ").isalnum() for name in names):
+        raise AudioError(f"{path}: goes on after the length that its header promises; mend the header")
+
+def _true_size(path, f, file_size, layout, size, begin):
+    "The bytes of sound in an opened file whose header promises `size`. Raises `AudioError`"
+    present = file_size - begin
+    unknown = layout.size == 4 and size >= _UNKNOWN_SIZE or size <= 0 or size >= 1 << 62
+    if unknown or 0 < size - present <= begin or present >= size + (1 << 32): return present
+    if present < size:
+        raise AudioError(f"{path}: is truncated, {present} of {size} bytes of sound are there; copy it again")
+    f.seek(begin + size + -size % layout.padding)
+    _check_end(path, f.read(1 << 16), layout)
+    return size
+
+# %% ../nbs/03_audio.ipynb #cd7b4e33
+def _patch(path, f, size):
+    "(position, bytes) that correct the length in an opened file's header, empty where it is right. Raises `AudioError`"
+    chunk = _sound_chunk(f)
+    if not chunk: return 0, b""
+    layout, promised, place, begin = chunk
+    true = _true_size(path, f, size, layout, promised, begin)
+    if true == promised: return 0, b""
+    return place, min(true + layout.counted, 256**layout.size - 1).to_bytes(layout.size, layout.order)
+
+def _is_special(mode): return not (stat.S_ISREG(mode) or stat.S_ISDIR(mode))
+
+def _check_bytes(path):
+    "The `_patch` of a file. Raises `AudioError` for one that is missing, empty, no file, or whose header is wrong"
     try:
+        if not _IN_TAR.fullmatch(str(path)) and _is_special(os.stat(path).st_mode):
+            raise AudioError(f"{path}: is a pipe or a device; write it to a file first")
         f, size = _open_bytes(path)
         with f:
             if not f.peek(1): raise AudioError(f"{path}: is empty (0 bytes)")
-            missing = _missing_bytes(f, size)
+            return _patch(path, f, size)
     except FileNotFoundError: raise AudioError(f"{path}: no such file") from None
     except OSError as e: raise AudioError(f"{path}: {e.strerror}") from None
-    if missing:
-        present, promised = missing
-        raise AudioError(f"{path}: is truncated, {present} of {promised} bytes of sound are there; copy it again")
 
 # %% ../nbs/03_audio.ipynb #4eae83e7
-def _mp3_has_count(path):
-    "Whether the first frame after the ID3 tag holds the number of frames"
+_KBPS = {True: (0, 32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320),    # of MPEG 1, layer III
+         False: (0, 8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160)}       # of MPEG 2 and 2.5
+
+def _mp3_frame_size(head):
+    "Bytes of the layer III frame with these first four bytes (as an integer); 0 if no frame begins so"
+    version, layer, kbps, rate, padding = head >> 19 & 3, head >> 17 & 3, head >> 12 & 15, head >> 10 & 3, head >> 9 & 1
+    if head >> 21 != 0x7FF or version == 1 or layer != 1 or kbps in (0, 15) or rate == 3: return 0
+    hertz = (44100, 48000, 32000)[rate] >> {3: 0, 2: 1, 0: 2}[version]
+    return (144 if version == 3 else 72)*1000*_KBPS[version == 3][kbps]//hertz + padding
+
+_SYNC = re.compile(rb"\xff[\xe0-\xff]")
+
+def _mp3_frames(f):
+    "Number of frames from the position of a file on, of all recordings in it"
+    count = 0
+    while len(head := f.read(4)) == 4:
+        if size := _mp3_frame_size(int.from_bytes(head, "big")):
+            count += 1
+            f.seek(size - 4, 1)
+            continue
+        rest = head + f.read(4096)                    # a tag, or damage: on to what looks like a frame
+        found = _SYNC.search(rest, 1)
+        f.seek((found.start() if found else max(4, len(rest) - 1)) - len(rest), 1)
+    return count
+
+# %% ../nbs/03_audio.ipynb #0a916c5b
+def _after_tag(f):
+    "Put an opened file behind the ID3 tag with which it may begin"
+    head = f.read(10)
+    f.seek(10 + sum(b << 7*(3 - i) for i, b in enumerate(head[6:10])) if head[:3] == b"ID3" else 0)
+
+def _mp3_count(first):
+    "The number of frames after this one that the first frame of an mp3 file declares, or None"
+    for tag, distance in (b"Xing", 8), (b"Info", 8), (b"VBRI", 14):
+        place = first.find(tag) + distance
+        if place < distance: continue
+        if tag != b"VBRI" and not first[place - 1] & 1: return None
+        return int.from_bytes(first[place:place + 4], "big")
+    return None
+
+@lru_cache(maxsize=1 << 14)
+def _is_counted_mp3(path, size, time):
+    """Whether the first frame of an mp3 file tells how many there are; None where it does not begin as one. Raises
+    `AudioError` where some are missing"""
     with _open_bytes(path)[0] as f:
-        head = f.read(10)
-        tag_size = sum(b << 7*(3 - i) for i, b in enumerate(head[6:10])) if head[:3] == b"ID3" else -10
-        f.seek(10 + tag_size)
-        first = f.read(256)
-    return any(tag in first for tag in (b"Xing", b"Info", b"VBRI"))
+        _after_tag(f)
+        begin, head = f.tell(), f.read(256)
+        if not _mp3_frame_size(int.from_bytes(head[:4], "big")): return None
+        declared = _mp3_count(head)
+        if declared is None: return False
+        f.seek(begin)
+        present = _mp3_frames(f) - 1
+    if present < declared - 1:
+        raise AudioError(f"{path}: is truncated, {present} of {declared} frames are there; copy it again")
+    return present <= declared
+
+# %% ../nbs/03_audio.ipynb #96d3e244
+_OGG_BEGIN, _FLAC_BEGIN = b"OggS\0\2", b"fLaC\0\0\0\x22"   # a stream's first page; and its first block
+
+def _stamp(path):
+    "(path, size, time) of a file or of the archive in which it lies: a key for what is remembered of it"
+    found = _IN_TAR.fullmatch(str(path))
+    status = os.stat(found["tar"] if found else path)
+    return str(path), status.st_size, status.st_mtime_ns
+
+def _places(f, signature):
+    "Where some bytes occur in an opened file"
+    places, offset, block = [], 0, b""
+    while data := f.read(1 << 20):
+        kept = block[-len(signature) + 1:]
+        block = kept + data
+        places += [offset - len(kept) + m.start() for m in re.finditer(re.escape(signature), block)]
+        offset += len(data)
+    return places
+
+def _page_end(f, place):
+    "Where an Ogg page ends that begins there"
+    f.seek(place + 26)
+    return place + 27 + sum(f.read(f.read(1)[0])) + f.tell() - place - 27
+
+# %% ../nbs/03_audio.ipynb #23f4acde
+class _Link(NamedTuple):
+    "One of the streams of an Ogg file that follow each other"
+    begin: int        # byte
+    size: int         # bytes
+    frames: int = 0
+    sample_rate: int = 0
+
+def _open_link(path, link):
+    "The `SoundFile` of a part of a file"
+    import soundfile as sf
+    file = _open_bytes(path)[0].detach()
+    return sf.SoundFile(io.BufferedReader(_Part(file.file, file.offset + link.begin, link.size)))
+
+@lru_cache(maxsize=1 << 14)
+def _ogg_links(path, size, time):
+    "The `_Link`s of an Ogg file. Raises `AudioError` where their rates differ"
+    links = []
+    with _open_bytes(path)[0] as f:
+        places = _places(f, _OGG_BEGIN)
+        begins = [b for a, b in zip(places, places[1:]) if b != _page_end(f, a)]   # others: several streams at once
+        end = f.seek(0, 2)
+    if not begins: return []
+    for a, b in zip([0, *begins], [*begins, end]):
+        link = _Link(a, b - a)
+        with _open_link(path, link) as f: links.append(link._replace(frames=f.frames, sample_rate=f.samplerate))
+        if links[-1].sample_rate == links[0].sample_rate: continue
+        raise AudioError(f"{path}: goes on at {f.samplerate} Hz after {links[0].sample_rate} Hz; split it")
+    return links
 
 # %% ../nbs/03_audio.ipynb #6ff3d81c
 @contextmanager
-def _container(path):
-    "PyAV's container, its audio stream, and a list for what is decoded; PyAV's errors as `AudioError`"
+def _container(source, name):
+    "PyAV's container and its audio stream, of a name or an opened file; PyAV's errors as `AudioError`"
     import av
-    parts = []
+    stream = None
     try:
-        with av.open(_source(path)) as container:
-            if not container.streams.audio: raise AudioError(f"{path}: is not audio")
-            yield container, container.streams.audio[0], parts
+        with av.open(source) as container:
+            if not container.streams.audio: raise AudioError(f"{name}: is not audio")
+            stream = container.streams.audio[0]
+            yield container, stream
     except (av.FFmpegError, ValueError):
-        reason = "is damaged or truncated" if parts else "is not audio that soundfile or PyAV can read"
-        raise AudioError(f"{path}: {reason}") from None
+        begun = stream is not None and stream.codec_context.is_open
+        reason = "is damaged or truncated" if begun else "is not audio that soundfile or PyAV can read"
+        raise AudioError(f"{name}: {reason}") from None
 
 # %% ../nbs/03_audio.ipynb #c344fbbd
-def _frames(container, stream):
-    "(number of its first sample, samples (C, n) float32) of every frame"
-    import av
-    to_float = av.AudioResampler(format="fltp")
-    for frame in container.decode(stream):
-        start = round((frame.pts or 0)*frame.time_base*frame.sample_rate)
-        for f in to_float.resample(frame): yield start, f.to_ndarray()
+class _Frame(NamedTuple):
+    "What PyAV decodes"
+    time: int        # in samples, as the container tells it
+    rate: int        # Hz
+    samples: object  # (C, n) float32 array
 
-# %% ../nbs/03_audio.ipynb #2a7ccbca
-def _load_av(path, first, count):
-    "(C, count) from sample `first` on, less at the end of the file, by the container's index"
-    with _container(path) as (container, stream, parts):
-        rate, begin = stream.codec_context.sample_rate, None
-        half_second_before = int((first/rate - .5)/stream.time_base)  # the decoder needs a start
-        if first > rate: container.seek(half_second_before, stream=stream)
-        for start, samples in _frames(container, stream):
-            if begin is None: begin = start
-            parts.append(samples)
-            if start + samples.shape[1] >= first + count: break
-        wav = np.concatenate(parts, 1)[:, first - begin:first - begin + count] if parts else np.zeros((1, 0))
-        if not wav.shape[1]: raise AudioError(f"{path}: ends before {first/rate:.2f} s")
-        return wav
+def _decoded(container, stream):
+    "PyAV's frames of a stream; what lies between two mp3 recordings is passed over, as it is a tag of the second"
+    import av
+    for packet in container.demux(stream):
+        try: frames = packet.decode()
+        except av.InvalidDataError:
+            if container.format.name != "mp3" or _mp3_frame_size(int.from_bytes(bytes(packet)[:4], "big")): raise
+            continue
+        yield from frames
+
+def _frames(container, stream, name):
+    "The `_Frame`s of a stream. Raises `AudioError` where the rate changes"
+    import av
+    kind, to_float, rate = None, None, None
+    for frame in _decoded(container, stream):
+        if rate and frame.sample_rate != rate:
+            raise AudioError(f"{name}: goes on at {frame.sample_rate} Hz after {rate} Hz; split it")
+        if kind != (frame.format.name, frame.layout.name):
+            kind, to_float = (frame.format.name, frame.layout.name), av.AudioResampler(format="fltp")
+        rate = frame.sample_rate
+        start = round((frame.pts or 0)*frame.time_base*rate) if frame.time_base else 0
+        for f in to_float.resample(frame): yield _Frame(start, rate, f.to_ndarray())
 
 # %% ../nbs/03_audio.ipynb #635535b2
 def _declared_seconds(container, stream):
@@ -164,54 +340,122 @@ def _declared_seconds(container, stream):
     if stream.duration: return float(stream.duration * stream.time_base)
     return (container.duration or 0) / 1e6
 
+def _check_decoded(name, seconds, declared):
+    "Raise `AudioError` where less was decoded than a container declares"
+    if seconds >= declared - .25: return   # a quarter of a second: declared lengths count the coder's padding
+    raise AudioError(f"{name}: is truncated, {seconds:.2f} of {declared:.2f} s can be decoded; copy it again")
+
+# %% ../nbs/03_audio.ipynb #2a7ccbca
+def _cut(frames, position, first, end):
+    "Blocks (C, n) of what lies between two samples, of frames of which the first one begins at a position"
+    for frame in frames:
+        samples = frame.samples[:, max(0, first - position):max(0, end - position)]
+        if samples.shape[1]: yield samples
+        position += frame.samples.shape[1]
+        if position >= end: return
+
+def _av_blocks(path, begin, first=0, count=None, by_index=True):
+    """Blocks (C, n) by PyAV, `count` samples or all from sample `first` on, less at the end of the file. `begin`: the
+    time of the first frame where the container's index may be used, else None"""
+    end = sys.maxsize if count is None else first + count
+    with _container(_source(path), path) as (container, stream):
+        rate, position = stream.codec_context.sample_rate, 0
+        sought = by_index and begin is not None and first > rate
+        if sought: container.seek(begin + first - rate//2, stream=stream)   # a decoder needs a start
+        frames = _frames(container, stream, path)
+        if sought:
+            head = next(frames, None)
+            position, frames = head.time - begin if head else inf, chain([head], frames)
+        if position <= first:
+            declared, decoded = _declared_seconds(container, stream), 0
+            for block in _cut(frames, position, first, end):
+                yield block
+                decoded += block.shape[1]
+            if count is None: _check_decoded(path, (first + decoded)/rate, declared)
+            return
+    yield from _av_blocks(path, begin, first, count, by_index=False)   # an index that does not lead there
+
 # %% ../nbs/03_audio.ipynb #6481f067
-def _open_av(path, whole):
-    "As `_open`, by PyAV: decodes the file to the end, unless the container has an index and a part will do"
-    with _container(path) as (container, stream, parts):
-        declared = _declared_seconds(container, stream)
-        coder, kind = stream.codec_context, container.format.name
-        rate, channels = coder.sample_rate, coder.channels
-        name = f"{kind.split(',')[0].upper()} {coder.name.upper()}"
-        if not whole and declared and kind.startswith("mov"):  # its times are in samples, those of others are rounded
-            longest = ceil((declared + .1)*rate)
-            return AudioInfo(rate, channels, longest, declared, name), lambda *part: _load_av(path, *part)
-        parts += [samples for _, samples in _frames(container, stream)]
-    if not parts: raise AudioError(f"{path}: holds no samples")
-    wav = np.concatenate(parts, 1)
-    channels, frames = wav.shape
-    if frames/rate < declared - .25:  # a quarter of a second: declared lengths count the coder's padding
-        raise AudioError(f"{path}: is truncated, {frames/rate:.2f} of {declared:.2f} s can be decoded; copy it again")
-    return AudioInfo(rate, channels, frames, frames/rate, name), lambda first, count: wav[:, first:first + count]
+@dataclass
+class _Sound:
+    "An opened file. `blocks(first, count)` yields (C, n) float32 arrays, `count` samples or all from `first` on"
+    sample_rate: int
+    channels: int
+    format: str
+    frames: int | None   # None where they are known once the file has been decoded
+    blocks: Callable
+
+def _open_av(path):
+    "The `_Sound` of a file by PyAV"
+    with _container(_source(path), path) as (container, stream):
+        first = next(_frames(container, stream, path), None)
+        if not first: raise AudioError(f"{path}: holds no samples")
+        kind = container.format.name.split(",")[0]
+        has_index = kind == "mov" and stream.time_base == Fraction(1, first.rate)   # else its times are rounded
+        name = f"{kind.upper()} {stream.codec_context.name.upper()}"
+    blocks = partial(_av_blocks, path, first.time if has_index else None)
+    return _Sound(first.rate, len(first.samples), name, None, blocks)
 
 # %% ../nbs/03_audio.ipynb #200f4863
-def _load_sf(path, f, first, count):
-    "(C, count) of an opened `SoundFile` from sample `first` on"
+def _sf_blocks(path, f, first=0, count=None):
+    "Blocks (C, n) of at most 4 MB of an opened `SoundFile`, `count` samples or all from sample `first` on"
     import soundfile as sf
+    end = f.frames if count is None else min(f.frames, first + count)
+    seconds = f.frames/f.samplerate
+    damaged = AudioError(f"{path}: is damaged or truncated, its header promises {seconds:.2f} s; copy it again")
+    if first >= end: return
     try:
         f.seek(first)
-        wav = f.read(count, dtype="float32", always_2d=True)
-    except sf.LibsndfileError: wav = ()
-    if len(wav) == count: return wav.T
-    seconds = f.frames/f.samplerate
-    raise AudioError(f"{path}: is damaged or truncated, its header promises {seconds:.2f} s; copy it again")
+        while first < end:
+            n = min(end - first, (1 << 20)//f.channels)
+            wav = f.read(n, dtype="float32", always_2d=True)
+            if len(wav) < n: raise damaged
+            yield wav.T
+            first += n
+    except sf.LibsndfileError: raise damaged from None
 
 # %% ../nbs/03_audio.ipynb #2f836f83
+def _link_blocks(path, links, first=0, count=None):
+    "`_sf_blocks` of `_Link`s, as if they were one file"
+    end = sys.maxsize if count is None else first + count
+    for link in links:
+        if first < link.frames and end > 0:
+            with _open_link(path, link) as f: yield from _sf_blocks(path, f, max(0, first), end - max(0, first))
+        first, end = first - link.frames, end - link.frames
+
+def _open_sf(path, patch):
+    "The `_Sound` of a file by libsndfile, None where PyAV has to read it. Raises `AudioError`, `LibsndfileError`"
+    import soundfile as sf
+    if _is_counted_mp3(*_stamp(path)) is False: return None
+    try: f = sf.SoundFile(_source(path, patch))
+    except TypeError: return None                     # .raw, of which soundfile wants to know more
+    if f.frames >= 1 << 60 or f.format == "MP3" and not _is_counted_mp3(*_stamp(path)): return None
+    frames, blocks = f.frames, partial(_sf_blocks, path, f)
+    links = _ogg_links(*_stamp(path)) if f.format == "OGG" else []
+    if links: frames, blocks = sum(link.frames for link in links), partial(_link_blocks, path, links)
+    if frames <= 0: raise AudioError(f"{path}: holds no samples")
+    return _Sound(f.samplerate, f.channels, f"{f.format} {f.subtype}", frames, blocks)
+
+# %% ../nbs/03_audio.ipynb #bc8f62f3
 def _open(path, whole=True):
-    """`AudioInfo` and a function `(first, count)` -> (C, count) float32 array in the file's own rate.
-    Where `whole` is false the length may be a little more than there is."""
+    "The `_Sound` of a file. `whole`: all of it is wanted, so that what only looking at all of it finds is looked for"
     import soundfile as sf
     path = Path(path)
-    _check_whole(path)
-    try: f = sf.SoundFile(_source(path))
-    except (sf.LibsndfileError, TypeError): return _open_av(path, whole)
-    if f.format == "MP3" and not _mp3_has_count(path): return _open_av(path, whole)
-    if f.frames <= 0: raise AudioError(f"{path}: holds no samples")
-    meta = AudioInfo(f.samplerate, f.channels, f.frames, f.frames/f.samplerate, f"{f.format} {f.subtype}")
-    return meta, lambda first, count: _load_sf(path, f, first, count)
+    patch = _check_bytes(path)
+    try: sound = _open_sf(path, patch)
+    except sf.LibsndfileError: sound = None
+    sound = sound or _open_av(path)
+    if whole and sound.format.startswith("FLAC"):
+        with _open_bytes(path)[0] as f: several = len(_places(f, _FLAC_BEGIN)) > 1
+        if several: raise AudioError(f"{path}: holds several recordings in a row; split it")
+    if _RATES[0] <= sound.sample_rate <= _RATES[1]: return sound
+    raise AudioError(f"{path}: its header says {sound.sample_rate} Hz; {_RATES[0]} to {_RATES[1]} Hz are read")
 
 def info(path) -> AudioInfo:
-    "Rate, channels and length of a file, mostly from its header alone. Raises `AudioError`."
-    return _open(path)[0]
+    "Rate, channels and length of a file, by its header or, where that does not tell, by decoding. Raises `AudioError`."
+    sound = _open(path)
+    frames = sound.frames or sum(block.shape[1] for block in sound.blocks())
+    return AudioInfo(sound.sample_rate, sound.channels, frames, frames/sound.sample_rate, sound.format)
 
 # %% ../nbs/03_audio.ipynb #535be114
 _INTEGERS = {torch.uint8: (128, 128), torch.int16: (0, 1 << 15), torch.int32: (0, 1 << 31)}   # zero, and full scale
@@ -244,21 +488,26 @@ def to_mono(wav):
     return wav[None] if wav.dim() == 1 else wav.mean(-2, keepdim=True)
 
 # %% ../nbs/03_audio.ipynb #ef2230d4
+def _check_rate(rate):
+    "Raise `AudioError` for a sample rate that no speech has"
+    if _RATES[0] <= rate <= _RATES[1]: return
+    raise AudioError(f"{rate} Hz is no sample rate of speech; {_RATES[0]} to {_RATES[1]} Hz are read")
+
+def _reach(old, new):
+    "The filter's reach in input samples: 6 zero crossings, cut-off at 0.99 of the lower Nyquist frequency"
+    return ceil(6 * old / (.99 * min(old, new)))
+
 def _ratio(sr_in, sr_out):
     "(old, new, margin): `old` samples become `new`; `margin` is the filter's reach in whole groups of `old`"
+    for rate in sr_in, sr_out: _check_rate(rate)
     divisor = gcd(sr_in, sr_out)
     old, new = sr_in // divisor, sr_out // divisor
-    if old * new > 2**27:
-        raise AudioError(f"{sr_in} Hz to {sr_out} Hz is too odd a ratio to resample ({old}:{new}); "
-                         "bring the file to a usual rate first")
-    reach = ceil(6 * old / (.99 * min(old, new)))  # 6 zero crossings, cut-off at 0.99 of the lower Nyquist
-    return old, new, ceil(reach / old)
+    return old, new, ceil(_reach(old, new) / old)
 
 # %% ../nbs/03_audio.ipynb #1141b60e
 @lru_cache(maxsize=32)
 def _resampler(sr_in, sr_out, dtype, device):
     "torchaudio's transform, its filter computed once"
-    _ratio(sr_in, sr_out)
     try: from torchaudio.transforms import Resample
     except (ImportError, OSError, RuntimeError) as e:
         version = torch.__version__.split("+")[0]
@@ -266,14 +515,35 @@ def _resampler(sr_in, sr_out, dtype, device):
                         f"pip install 'torchaudio=={version}' ({type(e).__name__})") from None
     return Resample(sr_in, sr_out).to(device, dtype)
 
+# %% ../nbs/03_audio.ipynb #7ed70a93
+_MOST_TABLE = 1 << 22   # values of a filter's table; from 44.1 kHz to 16 kHz it has 81 thousand
+
+def _resample_by_taps(wav, old, new):
+    "torchaudio's resampling, (..., T), without a table"
+    reach, cutoff, length = _reach(old, new), .99*min(old, new), wav.shape[-1]
+    padded = torch.nn.functional.pad(wav.reshape(-1, length), (reach, reach + 1))
+    taps, parts = torch.arange(1 - reach, reach + 1), []
+    for output in torch.arange(ceil(length*new/old)).split(max(1, (1 << 18)//len(taps))):
+        nearest = output*old//new                             # input sample at or before each output
+        late = (output*old - nearest*new)/new                 # by so many input samples
+        phase = (taps - late[:, None]).double()*cutoff/old    # in zero crossings
+        window = torch.cos(torch.pi*phase.clamp(-6, 6)/12)**2
+        weights = (torch.sinc(phase)*window*cutoff/old).to(wav)
+        index = (nearest[:, None] + taps + reach).to(wav.device)
+        parts.append((padded[:, index]*weights).sum(-1))
+    return torch.cat(parts, -1).reshape(*wav.shape[:-1], -1) if parts else wav
+
 # %% ../nbs/03_audio.ipynb #fd02cd07
 def resample(
     wav,          # (..., T)
     sr_in: int,   # Hz
     sr_out: int,  # Hz
 ):
-    "(..., T) -> (..., ceil(T * sr_out / sr_in)), band-limited; `wav` itself when the rates are equal."
+    """(..., T) -> (..., ceil(T * sr_out / sr_in)), band-limited; `wav` itself when the rates are equal. Raises
+    `AudioError` for rates that no speech has."""
     if sr_in == sr_out: return wav
+    old, new, _ = _ratio(sr_in, sr_out)
+    if new*(old + 2*_reach(old, new)) > _MOST_TABLE: return _resample_by_taps(wav, old, new)
     return _resampler(sr_in, sr_out, wav.dtype, wav.device)(wav)
 
 # %% ../nbs/03_audio.ipynb #ce2aa2c4
@@ -305,35 +575,108 @@ class StreamingResampler:
         self.buffer, self.done = None, 0
         return out
 
+# %% ../nbs/03_audio.ipynb #2995cec9
+_OPPOSITE = .02  # the mean of C channels that keeps less than this share of their energy, divided by C, is lost
+_QUIET = 1e-8    # the energy of a sample below which a channel is silence
+
+def _check_values(name, block):
+    "Raise `AudioError` for samples that are no float audio"
+    if np.abs(block).max(initial=0) <= _LOUDEST: return
+    raise AudioError(f"{name}: holds values that are not finite or far beyond [-1, 1]; write it again as 16-bit audio")
+
+def _mono_blocks(name, blocks):
+    "Blocks (C, n) as checked tensors (1, n). Raises `AudioError`, at the end for channels that cancel each other"
+    energy, kept, count, channels = 0., 0., 0, 1
+    for block in blocks:
+        _check_values(name, block)
+        wav = torch.from_numpy(np.ascontiguousarray(block))
+        if len(block) > 1: wav = to_mono(wav)
+        yield wav
+        if len(block) == 1: continue
+        channels, count = max(channels, len(block)), count + block.shape[1]
+        energy += float(np.square(block, dtype=np.float64).sum())/len(block)
+        kept += wav.double().square().sum().item()
+    if channels > 1 and energy > _QUIET*count and kept < _OPPOSITE/channels*energy:
+        raise AudioError(f"{name}: its channels are each other's opposite and their mean is silence; save one alone")
+
 # %% ../nbs/03_audio.ipynb #a7bd5b3b
-def _outside(path, meta, start, duration):
+def _outside(path, start, duration):
     "The `AudioError` of a part that a file does not have"
     part = "rest" if duration is None else f"{duration:g} s"
-    return AudioError(f"{path}: has {meta.duration:.2f} s, not the {part} from {start:g} s on")
+    return AudioError(f"{path}: has {info(path).duration:.2f} s, not the {part} from {start:g} s on")
 
 # %% ../nbs/03_audio.ipynb #12822fcb
 def read(
-    path,              # wav, flac, mp3, ogg, opus; m4a and webm through PyAV
+    path,              # wav, flac, mp3, ogg, opus; m4a, webm and others through PyAV
     sample_rate=None,  # Hz; None is the file's own
     start=0.,          # seconds
     duration=None,     # seconds; None is to the end, more than there is gives what there is
 ):
-    """(1, T) float32 in [-1, 1], the channels' mean. Silence is valid audio.
-    Raises `AudioError` for a file that is missing, empty, truncated, not audio, or not finite."""
-    meta, load = _open(path, duration is None)
-    rate = sample_rate or meta.sample_rate
-    old, new, margin = _ratio(meta.sample_rate, rate) if rate != meta.sample_rate else (1, 1, 0)
-    first, last = round(start*rate), ceil(meta.frames*new/old)
-    if duration is not None: last = min(last, first + round(duration*rate))
-    if not 0 <= first < last: raise _outside(path, meta, start, duration)
+    """(1, T) float32 in [-1, 1], the channels' mean. Silence is valid audio. Raises `AudioError` for a file that is
+    missing, empty, truncated, not audio, or not finite, or whose channels cancel each other."""
+    sound = _open(path, duration is None)
+    rate = sample_rate or sound.sample_rate
+    old, new, margin = _ratio(sound.sample_rate, rate) if rate != sound.sample_rate else (1, 1, 0)
+    first, last = round(start*rate), inf if duration is None else round(start*rate) + round(duration*rate)
+    if not 0 <= first < last: raise _outside(path, start, duration)
     begin = max(0, first//new - margin)
-    end = -(-last//new) + margin
-    wav = load(begin*old, min(meta.frames, end*old) - begin*old)
-    if not np.abs(wav).max() <= _LOUDEST:
-        raise AudioError(f"{path}: holds values that are not finite or far beyond [-1, 1]; "
-                         "write it again as 16-bit audio")
-    wav = resample(to_mono(torch.from_numpy(wav)), meta.sample_rate, rate)
+    count = None if last == inf else (-(-last//new) + margin - begin)*old
+    wav = torch.cat([torch.zeros(1, 0), *_mono_blocks(path, sound.blocks(begin*old, count))], 1)
+    n_read = wav.shape[1]
+    if n_read != count: last = min(last, ceil((begin*old + n_read)*new/old))   # that is the end of the file
+    if not n_read or last <= first: raise _outside(path, start, duration)
+    wav = resample(wav, sound.sample_rate, rate)
     return wav[:, first - begin*new:last - begin*new].clamp(-1, 1)
+
+# %% ../nbs/03_audio.ipynb #b3ad9862
+def _in_seconds(blocks, rate):
+    "Blocks (1, n) of any length as blocks of one second and a rest"
+    pending, size = [], 0
+    for block in blocks:
+        pending, size = [*pending, block], size + block.shape[1]
+        if size < rate: continue
+        *full, rest = torch.cat(pending, 1).split(rate, 1)
+        if rest.shape[1] == rate: full, rest = [*full, rest], rest[:, :0]
+        yield from full
+        pending, size = [rest.clone()], rest.shape[1]
+    if size: yield torch.cat(pending, 1)
+
+def _resampled(name, blocks, rate, sample_rate):
+    """Blocks (C, n) at `rate` as blocks (1, n) at `sample_rate`. A second at a time: the resampler's convolution keeps
+    a plan for every length, and blocks of all lengths would fill its store"""
+    resampler = StreamingResampler(rate, sample_rate)
+    for wav in _in_seconds(_mono_blocks(name, blocks), rate): yield resampler(wav).clamp(-1, 1)
+    yield resampler.flush().reshape(1, -1).clamp(-1, 1)
+
+# %% ../nbs/03_audio.ipynb #a9b9d6ff
+def _pipe_blocks(file, name, sample_rate):
+    "Blocks (1, n) of a pipe, any format that PyAV reads so"
+    with _container(file, name) as (container, stream):
+        frames = _frames(container, stream, name)
+        first = next(frames, None)
+        if not first: raise AudioError(f"{name}: holds no samples")
+        blocks = (frame.samples for frame in chain([first], frames))
+        yield from _resampled(name, blocks, first.rate, sample_rate)
+
+def read_blocks(
+    path,              # as `read` takes it; or a pipe: its name, or a binary file that cannot be sought
+    sample_rate: int,  # Hz
+):
+    """Yield blocks (1, n) of a recording from its beginning to its end in constant memory, n >= 0; joined they are what
+    `read` returns. Raises `AudioError` as `read`, at the latest at the end."""
+    if hasattr(path, "read"): yield from _pipe_blocks(path, "standard input", sample_rate)
+    elif os.path.exists(path) and _is_special(os.stat(path).st_mode):
+        with open(path, "rb") as file: yield from _pipe_blocks(file, str(path), sample_rate)
+    else:
+        sound = _open(path)
+        yield from _resampled(path, sound.blocks(), sound.sample_rate, sample_rate)
+
+# %% ../nbs/03_audio.ipynb #83268c98
+def measure(path) -> AudioInfo:
+    "`info` of a file that is decoded to its end in constant memory and checked as by `read`. Raises `AudioError`."
+    sound = _open(path)
+    frames = sum(wav.shape[1] for wav in _mono_blocks(path, sound.blocks()))
+    return AudioInfo(sound.sample_rate, sound.channels, frames, frames/sound.sample_rate, sound.format)
 
 # %% ../nbs/03_audio.ipynb #08b0d824
 _FORMATS = {".wav": ("WAV", "PCM_16"), ".flac": ("FLAC", "PCM_16"), ".mp3": ("MP3", None), ".ogg": ("OGG", "VORBIS"),
@@ -368,17 +711,45 @@ def write(
     atomic_write(path, out.getvalue())
 
 # %% ../nbs/03_audio.ipynb #9c63f423
-def _is_audio(path):
-    "Whether a path is a file with an audio suffix and not hidden"
-    return path.suffix.lower() in AUDIO_SUFFIXES and not path.name.startswith(".") and path.is_file()
+def walk(folder):
+    """Yield (folder, sorted names in it, None) for a folder and all below it, each once however many links lead there,
+    links after folders, hidden ones left out; (folder, [], reason) for one that cannot be listed."""
+    seen, folders, linked = set(), [Path(folder)], []
+    while folders or linked:
+        path = folders.pop() if folders else linked.pop()
+        try:
+            status, names = path.stat(), sorted(os.listdir(path))
+        except OSError as e:
+            yield path, [], e.strerror
+            continue
+        if (status.st_dev, status.st_ino) in seen: continue
+        seen.add((status.st_dev, status.st_ino))
+        yield path, names, None
+        below = [path/name for name in reversed(names) if name[0] != "." and os.path.isdir(path/name)]
+        folders += [p for p in below if not p.is_symlink()]
+        linked += [p for p in below if p.is_symlink()]
+
+# %% ../nbs/03_audio.ipynb #040c2ed1
+def is_audio_name(name: str) -> bool:
+    "Whether a file's name has an audio suffix and is not hidden."
+    return name.lower().endswith(AUDIO_SUFFIXES) and not name.startswith(".")
+
+def is_sound_file(path) -> bool:
+    "Whether there is a file, or a link that leads nowhere, which then is named where it is read; no folder, no FIFO."
+    return os.path.isfile(path) or (os.path.islink(path) and not os.path.exists(path))
 
 def find_audio(
-    path,  # a file, or a folder that is searched with all below it
+    path,  # a file, or a folder that is searched with all below it, and with what links lead to
 ) -> list:
-    "Sorted `Path`s of the audio files there, by suffix, without hidden ones. Raises `AudioError` where there is none."
+    """Sorted `Path`s of the audio files there, by suffix, without hidden ones. A folder that cannot be listed is among
+    them, so that it is named where it is read. Raises `AudioError` where there is none."""
     path = Path(path)
-    if path.is_file(): return [path]
-    if not path.is_dir(): raise AudioError(f"{path}: no such file or folder")
-    paths = sorted(filter(_is_audio, path.rglob("*")))
-    if not paths: raise AudioError(f"{path}: no audio in this folder ({' '.join(AUDIO_SUFFIXES)})")
-    return paths
+    if os.path.isfile(path): return [path]
+    if not os.path.isdir(path): raise AudioError(f"{path}: no such file or folder")
+    found = []
+    for folder, names, reason in walk(path):
+        if reason: found.append(folder)
+        found += [folder/name for name in names if is_audio_name(name) and is_sound_file(folder/name)]
+    if found == [path]: raise AudioError(f"{path}: cannot be listed")
+    if not found: raise AudioError(f"{path}: no audio in this folder ({' '.join(AUDIO_SUFFIXES)})")
+    return sorted(found)

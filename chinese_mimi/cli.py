@@ -216,6 +216,10 @@ def durations(
 ):
     """Show how long utterances are, advise a segment length.
 
+    A duration is the number of samples that prepare decoded, by the file's rate, not what its header says.
+    Advised is the longest segment of up to 4 s that leaves out at most 30 % of the audio in a pass and is
+    padding to at most 10 %; else 1 s.
+
     \b
     Example: chinese-mimi durations data/premium/train.jsonl --png durations.png"""
     from chinese_mimi.manifest import durations, read_manifest

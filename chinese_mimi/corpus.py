@@ -6,7 +6,7 @@
 __all__ = ['split_hash', 'Summary', 'ahead', 'prepare']
 
 # %% ../nbs/32_corpus.ipynb #35bf3f46
-import gzip, hashlib, json, os, re, signal, tarfile, threading, time, zlib
+import errno, hashlib, json, lzma, os, posixpath, re, signal, tarfile, threading, time, zlib
 from collections import Counter, deque
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
@@ -16,13 +16,13 @@ from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
 
-from .audio import AUDIO_SUFFIXES, AudioError, info, path_in_tar, read
+from .audio import AUDIO_SUFFIXES, AudioError, is_audio_name, is_sound_file, measure, path_in_tar, walk
 from .core import (ConfigError, MimiError, atomic_dir, atomic_open, atomic_write, available_cpus,
-                               remove_leftovers)
+                               decode_text, readable_name, remove_leftovers)
 from .manifest import IndexColumns, plural, save_index
 
 # %% ../nbs/32_corpus.ipynb #780250c9
-_TAR = (".tar.gz", ".tgz", ".tar")
+_TAR = ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz", ".tar"
 
 @dataclass
 class _Unit:
@@ -30,24 +30,23 @@ class _Unit:
     path: Path                     # the slice, or the folder that holds audio
     folders: list | None = None    # that hold audio, once unpacked
     base: Path | None = None       # what ids are relative to
-    rejection: tuple | None = None # (id, path, reason) of a damaged slice
+    rejected: list = field(default_factory=list)   # (id, path, reason) of a damaged slice, or of odd members of one
     contents: list | None = None   # (path, transcript or None) of the audio in a slice that is not unpacked
 
-def _is_audio(name): return name.lower().endswith(AUDIO_SUFFIXES) and not name.startswith(".")
-def _is_slice(name): return name.endswith(_TAR) and not name.startswith(".")
+def _is_slice(path): return path.name.lower().endswith(_TAR) and path.name[0] != "." and is_sound_file(path)
 
 # %% ../nbs/32_corpus.ipynb #1528a046
 def _folder_units(source):
-    "The slices and folders with audio below a folder"
-    for folder, dirs, names in os.walk(source):
-        dirs[:] = sorted(d for d in dirs if not d.startswith("."))
-        yield from (_Unit(source, Path(folder, name)) for name in names if _is_slice(name))
-        if any(map(_is_audio, names)): yield _Unit(source, Path(folder))
+    "The slices and folders with audio below a folder, links followed, and those that cannot be listed"
+    for folder, names, reason in walk(source):
+        if reason: yield _Unit(source, folder, rejected=[(_relative_id(folder, source), str(folder), reason)])
+        yield from (_Unit(source, folder/name) for name in names if _is_slice(folder/name))
+        if any(map(is_audio_name, names)): yield _Unit(source, folder)
 
 # %% ../nbs/32_corpus.ipynb #2c4f9ebf
 def _units(source):
     "The slices and folders with audio of one source, sorted. Raises `ConfigError`"
-    if source.is_file() and source.name.endswith(_TAR): return [_Unit(source, source)]
+    if source.is_file() and _is_slice(source): return [_Unit(source, source)]
     if source.is_file(): raise ConfigError(f"{source}: is neither a folder nor a .tar or .tar.gz slice")
     if not source.is_dir(): raise ConfigError(f"{source}: no such folder, .tar or .tar.gz slice")
     units = sorted(_folder_units(source), key=lambda u: str(u.path))
@@ -57,22 +56,50 @@ def _units(source):
 # %% ../nbs/32_corpus.ipynb #de009b08
 def _state(path):
     "A line that changes when a file does"
-    stat = path.stat()
+    try: stat = os.stat(path)
+    except OSError as e: return f"{path} {e.strerror}"
     return f"{path} {stat.st_size} {stat.st_mtime_ns}"
 
-def _slice_name(tar): return re.sub(r"\.(tar\.gz|tgz|tar)$", "", tar.name)
+def _slice_name(tar): return re.sub(r"\.(tar(\.(gz|bz2|xz))?|tgz|tbz2|txz)$", "", tar.name, flags=re.I)
 
 # %% ../nbs/32_corpus.ipynb #72d2c87d
+# errors of one member's name; others, such as a full disk, are of all members
+_ODD = errno.ENAMETOOLONG, errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.EINVAL, errno.EILSEQ
+
+def _unpack_member(archive, member, folder):
+    "Unpack a member of an archive; returns the reason where it cannot be, else None"
+    try: archive.extract(member, folder, filter="data")
+    except (tarfile.FilterError, KeyError) as e: return " ".join(str(e.args[0]).split())
+    except OSError as e:
+        if e.errno is None: raise tarfile.ReadError(str(e)) from None
+        if e.errno not in _ODD: raise
+        return e.strerror
+
+def _unpack_all(tar, folder):
+    "Unpack the sound and the texts of a slice; returns (id, path, reason) of the sound that cannot be unpacked"
+    odd = []
+    with tarfile.open(tar) as archive:
+        for member in archive:
+            audio = is_audio_name(posixpath.basename(member.name)) and not member.isdir()
+            if not audio and not member.name.endswith(".txt"): continue
+            reason = _unpack_member(archive, member, folder)
+            if reason and audio: odd.append((readable_name(member.name), f"{tar}/{member.name}", reason))
+    return odd
+
+# %% ../nbs/32_corpus.ipynb #210d3a30
 def _unpack(tar, into):
-    "The folders with audio of a slice, unpacked as `into`/<its name> unless that has been done"
+    """(the folders with audio of a slice, its odd members as of `_unpack_all`), unpacked as `into`/<its name> unless
+    that has been done"""
     target, state = into/_slice_name(tar), _state(tar)
     mark = target/".slice"
-    if not (mark.is_file() and mark.read_text() == state):
+    try: done = json.loads(mark.read_bytes())
+    except (OSError, ValueError): done = None
+    if not isinstance(done, dict) or done["state"] != state:
         remove_leftovers(target)
-        with tarfile.open(tar) as archive, atomic_dir(target) as folder:
-            archive.extractall(folder, filter="data")
-            (folder/".slice").write_text(state)
-    return sorted(Path(folder) for folder, _, names in os.walk(target) if any(map(_is_audio, names)))
+        with atomic_dir(target) as folder:
+            done = dict(state=state, odd=_unpack_all(tar, folder))
+            atomic_write(folder/mark.name, json.dumps(done))
+    return [folder for folder, names, _ in walk(target) if any(map(is_audio_name, names))], done["odd"]
 
 # %% ../nbs/32_corpus.ipynb #d4444cce
 def _text_path(file):
@@ -80,56 +107,83 @@ def _text_path(file):
     return folder/f"{file.stem}.txt"
 
 def _transcript(data):
-    "Of the bytes of a text: its first line without the id in front, or None"
-    try: return data.decode().split("\n", 1)[0].split("\t", 1)[-1].strip() or None
+    "Of the bytes of a text: its first line that is not empty, without the id in front, or None"
+    try: lines = [line for line in decode_text(data).splitlines() if line.strip()]
     except UnicodeDecodeError: return None
+    return lines[0].split("\t", 1)[-1].strip() or None if lines else None
 
 def _is_plain_tar(path):
+    if not path.name.lower().endswith(".tar"): return False
     with open(path, "rb") as f:
         f.seek(257)
         return f.read(5) == b"ustar"
 
+# %% ../nbs/32_corpus.ipynb #dbc4597b
+def _member_at(members, member):
+    "The member that holds the bytes of one, which may be a link to it; None where there is none"
+    for _ in range(8):
+        if not (member.islnk() or member.issym()): return member
+        folder = posixpath.dirname(member.name) if member.issym() else ""
+        member = members.get(posixpath.normpath(posixpath.join(folder, member.linkname)))
+        if not member: return None
+    return None
+
+def _sound_in_tar(tar, members, member):
+    "(path of a member that is sound, or None, reason why it cannot be read)"
+    holder = _member_at(members, member)
+    if not holder: return None, "is a link to no member"
+    if not holder.isreg(): return None, "is no file"
+    if holder.issparse(): return None, "is stored as a sparse file; unpack the archive"
+    return path_in_tar(tar, holder.offset_data, holder.size, member.name), None
+
+# %% ../nbs/32_corpus.ipynb #236bf819
 def _contents(tar):
-    "[(path, transcript or None)] of the audio in an uncompressed archive, in the order of folders and names"
-    audio, texts = {}, {}
+    "([(path, transcript or None)] of the audio in an uncompressed archive, in order of folders and names; odd members)"
+    audio, texts, odd = {}, {}, []
     with tarfile.open(tar, "r:") as archive:
-        for m in archive:
+        members = {posixpath.normpath(m.name): m for m in archive}         # the last one of a name is what counts
+        for m in members.values():
             name = Path(m.name)
-            if not m.isreg() or m.issparse(): continue
-            if _is_audio(name.name): audio[name] = path_in_tar(tar, m.offset_data, m.size, m.name)
-            elif name.suffix == ".txt": texts[name] = _transcript(archive.extractfile(m).read())
+            if is_audio_name(name.name) and not m.isdir():
+                path, reason = _sound_in_tar(tar, members, m)
+                if reason: odd.append((readable_name(m.name), f"{tar}/{m.name}", reason))
+                else: audio[name] = path
+            elif name.suffix == ".txt" and m.isreg(): texts[name] = _transcript(archive.extractfile(m).read())
     names = sorted(audio, key=lambda name: (name.parent, name.name))
-    return [(audio[name], texts.get(_text_path(name))) for name in names]
+    return [(audio[name], texts.get(_text_path(name))) for name in names], odd
 
 # %% ../nbs/32_corpus.ipynb #19902bf4
 def _part_name(unit, states):
     "The name of a unit's part, which changes with its files"
     lines = [str(unit.source), str(unit.path), str(unit.base), *states]
-    return hashlib.blake2b("\n".join(lines).encode(), digest_size=12).hexdigest() + ".jsonl"
+    return hashlib.blake2b("\n".join(lines).encode(errors="surrogatepass"), digest_size=12).hexdigest() + ".jsonl"
 
 # %% ../nbs/32_corpus.ipynb #890ded9a
 def _in_place(unit, parts):
     "The unit of an uncompressed slice with its contents, unless its part is there already"
     unit = _Unit(unit.source, unit.path, [], unit.path.parent, contents=[])
-    if not (parts and (parts/_part_name(unit, [_state(unit.path)])).is_file()): unit.contents = _contents(unit.path)
+    if parts and (parts/_part_name(unit, [_state(unit.path)])).is_file(): return unit
+    unit.contents, unit.rejected = _contents(unit.path)
     return unit
 
 def _unpacked(unit, unpack_to, parts=None):
     "The unit with its folders, unpacked if need be, or with its contents; or, of a damaged slice, with its rejection"
+    if unit.rejected: return _Unit(unit.source, unit.path, [], unit.source, unit.rejected)
     if unit.path.is_dir(): return _Unit(unit.source, unit.path, [unit.path], unit.source)
     try:
         if _is_plain_tar(unit.path): return _in_place(unit, parts)
-        return _Unit(unit.source, unit.path, _unpack(unit.path, unpack_to), unpack_to)
-    except (tarfile.TarError, EOFError, zlib.error, gzip.BadGzipFile) as e:
+        folders, odd = _unpack(unit.path, unpack_to)
+        return _Unit(unit.source, unit.path, folders, unpack_to, odd)
+    except (tarfile.TarError, EOFError, zlib.error, lzma.LZMAError, OSError) as e:
         reason = " ".join(str(e).split()) or type(e).__name__
     rejection = unit.path.name, str(unit.path), f"is no whole archive ({reason}); download it again"
-    return _Unit(unit.source, unit.path, [], unit.path, rejection)
+    return _Unit(unit.source, unit.path, [], unit.path, [rejection])
 
 # %% ../nbs/32_corpus.ipynb #922ad088
 _ID = re.compile(r"([A-Z]\d{10}_.+?)_S\d{5}(?:-S\d{5})?")  # of WenetSpeech4TTS: recording, then segment numbers
 _SLICE = re.compile(r"WenetSpeech4TTS_([A-Za-z0-9]+)_\d+")
 
-_PLACE = re.compile(r"\.tar[/\\]@\d+\+\d+(?=[/\\])")     # of a file in a slice
+_PLACE = re.compile(r"(?i:\.tar)[/\\]@\d+\+\d+(?=[/\\])")     # of a file in a slice
 
 def _text(file):
     "The transcript of an audio file; None where there is none"
@@ -140,18 +194,16 @@ def _relative_id(file, base):
     "The id of a file that is not named as in WenetSpeech4TTS: its path below `base` without suffix"
     file = Path(_PLACE.sub("", str(file)))
     path = file.relative_to(base) if file.is_relative_to(base) else Path(file.name)
-    return path.with_suffix("").as_posix()
+    return readable_name(path.with_suffix("").as_posix() if path.name else str(file))
 
 # %% ../nbs/32_corpus.ipynb #14fcb164
 def _row(file, base):
     "The manifest row of an audio file, or (id, path, reason). The file is read whole: any less would miss half a file"
     wenet = _ID.fullmatch(file.stem)
-    uid, recording = (file.stem, wenet[1]) if wenet else (_relative_id(file, base), file.stem)
-    try:
-        sample_rate = info(file).sample_rate
-        n_samples = read(file).shape[-1]
+    uid, recording = (file.stem, wenet[1]) if wenet else (_relative_id(file, base), readable_name(file.stem))
+    try: sound = measure(file)
     except AudioError as e: return uid, str(file), str(e).removeprefix(f"{file}: ")
-    row = dict(id=uid, path=str(file), duration=round(n_samples/sample_rate, 6), sample_rate=sample_rate,
+    row = dict(id=uid, path=str(file), duration=round(sound.duration, 6), sample_rate=sound.sample_rate,
                recording=recording)
     if text := _text(file): row["text"] = text
     if subset := _SLICE.search(str(file)): row["subset"] = subset[1]
@@ -162,7 +214,8 @@ def _rows(files, base): return [_row(f, base) for f in files]
 # %% ../nbs/32_corpus.ipynb #fdd84e79
 def split_hash(recording) -> float:
     "A number in [0, 1), the same for a recording everywhere and always; below `valid_ratio` means validation."
-    return int.from_bytes(hashlib.blake2b(recording.encode(), digest_size=8).digest(), "big") / 2**64
+    digest = hashlib.blake2b(recording.encode(errors="surrogatepass"), digest_size=8).digest()
+    return int.from_bytes(digest, "big") / 2**64
 
 # %% ../nbs/32_corpus.ipynb #47964c3b
 @dataclass
@@ -189,12 +242,19 @@ class Summary:
         return "\n".join(lines + self._rejected_lines())
 
 # %% ../nbs/32_corpus.ipynb #3882a811
+def _lines(file):
+    "The lines of a list, of any system's encoding, without empty ones: (number, words). Raises `ConfigError`"
+    try: text = decode_text(Path(file).read_bytes())
+    except UnicodeDecodeError: raise ConfigError(f"{file}: is no text in UTF-8, UTF-16 or GB18030") from None
+    except OSError as e: raise ConfigError(f"{file}: cannot be read ({e.strerror})") from None
+    return [(i, line.split()) for i, line in enumerate(text.splitlines(), 1) if line.strip()]
+
 def _read_scores(file):
     "DNSMOS score by id, from one list. Raises `ConfigError`"
     scores = {}
-    for i, line in enumerate(file.read_text(encoding="utf-8").splitlines(), 1):
+    for i, words in _lines(file):
         try:
-            uid, score = line.split()[:2]
+            uid, score = words[:2]
             scores[uid] = float(score)
         except ValueError: raise ConfigError(f"{file}, line {i}: is not an id and a score") from None
     return scores
@@ -210,7 +270,7 @@ def _scores(sources):
 def _read_filelist(path):
     "The ids that a filelist names. Raises `ConfigError`"
     if not Path(path).is_file(): raise ConfigError(f"{path}: no such filelist")
-    return {line.split()[0] for line in Path(path).read_text(encoding="utf-8").splitlines() if line.strip()}
+    return {words[0] for _, words in _lines(path)}
 
 # %% ../nbs/32_corpus.ipynb #5cdeb202
 def ahead(
@@ -237,22 +297,20 @@ def ahead(
 def _listing(folder):
     "The audio files of a folder, sorted, and the state of these and of their texts"
     folders = [folder, folder.with_name("txts")] if folder.name == "wavs" else [folder]
-    entries = [e for f in folders if f.is_dir() for e in os.scandir(f) if e.is_file()]
-    entries.sort(key=lambda e: e.path)
+    paths = sorted(f/name for f in folders if f.is_dir() for name in os.listdir(f))
+    paths = [path for path in paths if is_sound_file(path)]
     state = hashlib.blake2b(digest_size=16)
-    for e in entries:
-        stat = e.stat()
-        state.update(f"{e.path} {[stat.st_size, stat.st_mtime_ns]}\n".encode())
-    audio = [Path(e.path) for e in entries if Path(e.path).parent == folder and _is_audio(e.name)]
-    return audio, state.hexdigest()
+    for path in paths: state.update(f"{_state(path)}\n".encode(errors="surrogatepass"))
+    return [path for path in paths if path.parent == folder and is_audio_name(path.name)], state.hexdigest()
 
 # %% ../nbs/32_corpus.ipynb #5508f7ae
 def _files(unit):
     "(the audio of a unit, the states on which its part depends)"
-    if unit.rejection or unit.contents is not None:
+    if not unit.folders:
         return [file for file, _ in unit.contents or ()], [_state(unit.path)]
     listings = [_listing(folder) for folder in unit.folders]
-    return [f for audio, _ in listings for f in audio], [state for _, state in listings]
+    states = [_state(unit.path)]*(unit.folders != [unit.path]) + [state for _, state in listings]
+    return [f for audio, _ in listings for f in audio], states
 
 def _add_texts(rows, unit):
     "Give the rows of a slice that is not unpacked their transcripts; those of others were read with the audio"
@@ -267,7 +325,7 @@ def _part(unit, parts, pool, bar):
     if part.is_file():
         bar.update(len(files))
         return part
-    rows, batches = [unit.rejection] if unit.rejection else [], [files[i:i+16] for i in range(0, len(files), 16)]
+    rows, batches = [*unit.rejected], [files[i:i+64] for i in range(0, len(files), 64)]
     with closing(ahead(pool, partial(_rows, base=unit.base), batches, 4*available_cpus())) as results:
         for _, batch in results:
             rows += batch
@@ -321,7 +379,7 @@ class _Sides:
         self.lowest, self.highest = min(self.lowest, hashed), max(self.highest, hashed)
         side = lent.get(recording) or ("valid" if hashed[0] < valid_ratio else "train")
         self.columns[side].add(files[side].tell(), row)
-        files[side].write(json.dumps(row, ensure_ascii=False).encode() + b"\n")
+        files[side].write(json.dumps(row, ensure_ascii=False).encode(errors="backslashreplace") + b"\n")
         self.summary.rows[side] += 1
         self.summary.seconds[side] += row["duration"]
 
@@ -337,7 +395,8 @@ def _write_sides(select, out, files, valid_ratio, lent):
 
 # %% ../nbs/32_corpus.ipynb #e8bb3a27
 def _write_rejected(summary):
-    table = ["id\tpath\treason\n", *("\t".join(r) + "\n" for r in summary.rejected)]
+    fields = [[re.sub(r"[\t\r\n]", " ", field) for field in row] for row in summary.rejected]
+    table = ["id\tpath\treason\n", *("\t".join(row) + "\n" for row in fields)]
     atomic_write(summary.out/"rejected.tsv", "".join(table))
 
 def _losses(summary):

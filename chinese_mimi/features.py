@@ -82,7 +82,7 @@ def shard_key(rows, shard, teacher_name, frame_rate) -> str:
 
 def read_summary(file) -> dict:
     "The JSON of a shard; `key` is None where there is none, or it is damaged."
-    try: summary = json.loads(file.read_text())
+    try: summary = json.loads(file.read_bytes())
     except (OSError, ValueError): return dict(key=None)
     whole = isinstance(summary, dict) and {"key", "frames", "failed"} <= set(summary)
     return summary if whole else dict(key=None)
@@ -219,7 +219,7 @@ def check_durations(out, rows, stored):
 # %% ../nbs/35_features.ipynb #11fe6929
 def read_index(out) -> dict:
     "index.json of a folder, empty where there is none, or it is damaged."
-    try: index = json.loads((out/"index.json").read_text())
+    try: index = json.loads((out/"index.json").read_bytes())
     except (OSError, ValueError): return {}
     return index if isinstance(index, dict) and {"teacher", "dim", "frame_rate"} <= set(index) else {}
 

@@ -15,13 +15,12 @@ from dataclasses import replace
 from itertools import chain, islice
 from pathlib import Path
 
-import numpy as np
 import torch
 
 from .core import ConfigError, MimiError, atomic_open, check_distinct, check_folder, is_stdout, plural
 from .config import load_config
-from .audio import AudioError, StreamingResampler, as_samples, as_tensor, find_audio, read, to_mono, write
-from .audio import _FORMATS, _LOUDEST, _open
+from .audio import AudioError, as_samples, as_tensor, find_audio, read, read_blocks, write
+from .audio import _FORMATS
 from .bitstream import CmimiHeader, CmimiReader, CmimiWriter
 
 # %% ../nbs/23_files.ipynb #aa3347c3
@@ -172,30 +171,6 @@ def named_checkpoint(
     names = ", ".join(sorted(p.name for p in path.parent.glob("step_*"))) or "none"
     raise ConfigError(f"{path}: no such checkpoint; there is {names}, which --model takes by its path")
 
-# %% ../nbs/23_files.ipynb #938c2cfe
-# Samples are passed on a second at a time: the resampler's convolution keeps a plan for every length, and blocks of all
-# lengths would fill its store.
-def _resampled(blocks, rate, sample_rate, name):
-    "Blocks (C, n) at `rate` as blocks (1, n) in [-1, 1] at `sample_rate`. Raises `AudioError` naming the source"
-    resampler, empty = StreamingResampler(rate, sample_rate), True
-    for block in blocks:
-        if not np.abs(block).max(initial=0) <= _LOUDEST:
-            raise AudioError(f"{name}: holds values that are not finite or far beyond [-1, 1]; "
-                             "write it again as 16-bit audio")
-        empty = empty and not block.size
-        yield resampler(to_mono(torch.from_numpy(np.ascontiguousarray(block)))).clamp(-1, 1)
-    if empty: raise AudioError(f"{name}: holds no samples")
-    yield resampler.flush().reshape(1, -1).clamp(-1, 1)
-
-# %% ../nbs/23_files.ipynb #81ea341e
-def _container_blocks(container, rate):
-    "Blocks (C, n) of a second from an open PyAV container"
-    import av
-    to_float = av.AudioResampler(format="fltp", frame_size=rate)
-    for frame in container.decode(audio=0):
-        for part in to_float.resample(frame): yield part.to_ndarray()
-    for part in to_float.resample(None): yield part.to_ndarray()
-
 # %% ../nbs/23_files.ipynb #29e48ee4
 _STDIN = "-", "/dev/stdin", "/dev/fd/0", "/proc/self/fd/0"
 
@@ -211,39 +186,18 @@ def _open_input(path):
     except OSError as e: raise MimiError(f"{path}: cannot be read ({e.strerror})") from None
     with file: yield file
 
-# %% ../nbs/23_files.ipynb #69903b1f
-def _pipe_blocks(path, sample_rate):
-    "Blocks (1, n) of a pipe, any format that PyAV reads from one; `-` is standard input"
-    import av
-    name = "standard input" if str(path) in _STDIN else path
-    try:
-        with _open_input(path) as file, av.open(file) as container:
-            if not container.streams.audio: raise AudioError(f"{name}: is not audio")
-            rate = container.streams.audio[0].codec_context.sample_rate
-            yield from _resampled(_container_blocks(container, rate), rate, sample_rate, name)
-    except (av.FFmpegError, ValueError):
-        raise AudioError(f"{name}: is damaged, or no audio that PyAV can read from a pipe") from None
-
 # %% ../nbs/23_files.ipynb #6b323f0d
-def _file_blocks(path, sample_rate):
-    "Blocks (1, n) of a file"
-    if not Path(path).is_file():
-        kind = "is a folder; name a file" if Path(path).is_dir() else "no such file"
-        raise ConfigError(f"{path}: {kind}")
-    info, load = _open(path)
-    rate, frames = info.sample_rate, info.frames
-    blocks = (load(first, min(rate, frames - first)) for first in range(0, frames, rate))
-    yield from _resampled(blocks, rate, sample_rate, path)
-
 def _is_pipe(path):
     "Whether a path takes or gives bytes in order only: `-`, a FIFO, a character device"
     if str(path) in _STDIN or is_stdout(path): return True
     return os.path.exists(path) and (Path(path).is_fifo() or Path(path).is_char_device())
 
 def _audio_blocks(path, sample_rate):
-    "Blocks (1, n) of a file or a pipe"
-    blocks = _pipe_blocks if _is_pipe(path) else _file_blocks
-    return blocks(path, sample_rate)
+    "Blocks (1, n) of a file or a named pipe, or of standard input for `-`"
+    if str(path) in _STDIN: return read_blocks(sys.stdin.buffer, sample_rate)
+    if os.path.isdir(path): raise ConfigError(f"{path}: is a folder; name a file")
+    if not os.path.exists(path): raise ConfigError(f"{path}: no such file")
+    return read_blocks(path, sample_rate)
 
 # %% ../nbs/23_files.ipynb #3a1c4396
 @contextmanager

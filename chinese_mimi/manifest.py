@@ -7,7 +7,7 @@ __all__ = ['SEGMENTS', 'id_key', 'IndexColumns', 'ignore_interrupt', 'save_index
            'audio_path', 'n_frames', 'check_manifest', 'follows', 'stretches', 'Durations', 'durations']
 
 # %% ../nbs/31_manifest.ipynb #54b457f4
-import hashlib, io, json, os, signal
+import codecs, hashlib, io, json, os, signal
 from array import array
 from dataclasses import dataclass
 from math import ceil
@@ -43,7 +43,7 @@ def _parse_row(line):
 # %% ../nbs/31_manifest.ipynb #b746c53f
 def id_key(uid) -> int:
     "64 bits of an id, the same everywhere and always."
-    return int.from_bytes(hashlib.blake2b(uid.encode(), digest_size=8).digest(), "little")
+    return int.from_bytes(hashlib.blake2b(uid.encode(errors="surrogatepass"), digest_size=8).digest(), "little")
 
 # %% ../nbs/31_manifest.ipynb #df3d7aeb
 class IndexColumns:
@@ -78,7 +78,7 @@ def _scan(span):
         while offset < end and (line := f.readline()):
             n_lines += 1
             try:
-                if line.strip(): columns.add(offset, _parse_row(line))
+                if line.removeprefix(codecs.BOM_UTF8).strip(): columns.add(offset, _parse_row(line))
             except ConfigError as e: return n_lines, columns.array(), str(e)
             offset += len(line)
     return n_lines, columns.array(), None
@@ -307,7 +307,8 @@ def durations(
     left_out=.3,      # share of the audio that the recommended segment may leave out of a pass
     padding=.1,       # share of what is trained on that may be padding
 ) -> Durations:
-    "Distribution, histogram, and the longest segment of up to 4 s that keeps to both limits; else the shortest."
+    """Distribution, histogram, and the longest segment of up to 4 s that keeps to both limits; else the shortest.
+    A row's duration is the samples that `prepare` decoded, by the file's rate."""
     rule = (f"recommended: the longest segment of up to 4 s with at most {left_out:.0%} left out in a pass "
             f"and {padding:.0%} padding; else the shortest")
     seconds = np.asarray(rows.durations if isinstance(rows, Manifest) else [r["duration"] for r in rows])

@@ -21,6 +21,7 @@ from typing import Protocol
 import numpy as np
 import torch
 
+from .audio import _has_plain_name
 from .core import ConfigError, MimiError, first_sentence, local_rank, optional_import
 from .manifest import Manifest, id_key, n_frames, plural
 from .mel import mel_filterbank
@@ -396,7 +397,9 @@ def map_npy(file):
         np.lib.format.read_magic(f)
         shape, _, _ = np.lib.format.read_array_header_1_0(f)
         header = f.tell()  # bytes
-    flat = torch.from_file(str(file), shared=False, size=(header + 2*shape[0]*shape[1])//2, dtype=torch.float16)
+        name = str(file) if _has_plain_name(file) else f"/proc/self/fd/{f.fileno()}"   # torch takes UTF-8 names
+        size = (header + 2*shape[0]*shape[1])//2
+        flat = torch.from_file(name, shared=False, size=size, dtype=torch.float16)
     return flat[header//2:].view(shape)
 
 # %% ../nbs/33_teacher.ipynb #81d71205
@@ -435,7 +438,7 @@ def constant_loss(
 # %% ../nbs/33_teacher.ipynb #ff8aa9af
 def read_store_index(folder) -> tuple:
     "(index.json as a dict, (N,) of `INDEX_ENTRY`) of a store. Raises `OSError`, `ValueError`, `EOFError` for cut ones."
-    meta, index = json.loads((folder/"index.json").read_text()), np.load(folder/"index.npy", mmap_mode="r")
+    meta, index = json.loads((folder/"index.json").read_bytes()), np.load(folder/"index.npy", mmap_mode="r")
     whole = isinstance(meta, dict) and {"teacher", "dim", "semantic", "frame_rate", "failed"} <= set(meta)
     if not whole or index.dtype != INDEX_ENTRY or index.ndim != 1: raise ValueError("not an index")
     return meta, np.asarray(index)
