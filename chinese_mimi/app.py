@@ -544,7 +544,7 @@ _CONTENT_SECURITY_POLICY = "; ".join((
 )).encode()
 
 class SecurityHeaders:
-    """ASGI middleware: headers that make the browser load nothing from other servers. A visitor who leaves during an
+    """ASGI middleware: headers that make the browser load nothing from other servers. A user who leaves during an
     upload is no error of the server."""
     HEADERS = [(b"content-security-policy", _CONTENT_SECURITY_POLICY), (b"referrer-policy", b"no-referrer")]
 

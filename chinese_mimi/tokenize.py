@@ -16,9 +16,9 @@ import numpy as np
 import torch
 
 from .bitstream import CmimiHeader
-from chinese_mimi.core import (
-    ConfigError, MimiError, atomic_write, available_cpus, check_distinct, check_folder, local_world_size, optional_import,
-    plural)
+from .core import (
+    ConfigError, MimiError, atomic_write, available_cpus, check_distinct, check_folder, local_world_size,
+    optional_import, plural)
 from .files import codebook_count, decode_blocks, encode_long
 from .manifest import read_manifest
 from .shards import (
