@@ -413,7 +413,9 @@ def _check_sides(summary, recording):
     n_train, n_valid = summary.rows.values()
     if n_train and n_valid: return
     losses = _losses(summary)
-    if summary.rejected: _write_rejected(summary)
+    if summary.rejected:
+        _write_rejected(summary)
+        print(f"{plural(len(summary.rejected), 'file')} rejected, see {summary.out/'rejected.tsv'}")
     if n_train or n_valid:
         raise MimiError(f"{recording}: is the only recording; training and validation need one each, "
                         f"so add another file{' (' + losses + ')' if losses else ''}")
