@@ -266,21 +266,46 @@ def _wav_pipe(path, sample_rate):
         f.write(_endless_wav_header(sample_rate))
         yield lambda wav: f.write(_pcm(wav).tobytes())
 
+# %% ../nbs/23_files.ipynb #7483d960
+class _Target:
+    "A file for libsndfile, which calls it and can pass no error on: the first one is kept for `check` to raise"
+    def __init__(self, file): self.file, self.error = file, None
+
+    def _call(self, method, *args):
+        try: return method(*args)
+        except OSError as e: self.error = self.error or e
+        return 0
+
+    def write(self, data): return self._call(self.file.write, data)
+
+    def seek(self, offset, whence=0): return self._call(self.file.seek, offset, whence)
+
+    def tell(self): return self._call(self.file.tell)
+
+    def check(self):
+        if self.error: raise self.error
+
 # %% ../nbs/23_files.ipynb #d4145f19
 @contextmanager
 def _audio_file(path, sample_rate):
-    "A function that writes (n,) samples at a time; the suffix chooses the format. Raises `AudioError`"
+    "A function that writes (n,) samples at a time; the suffix chooses the format. Raises `MimiError`"
     import soundfile as sf
     suffix = Path(path).suffix.lower()
     if suffix not in _FORMATS: raise AudioError(f"{path}: cannot write this format; choose {', '.join(_FORMATS)}")
     kind, subtype = _FORMATS[suffix]
     with atomic_open(path) as f:
+        target = _Target(f)
         try:
-            with sf.SoundFile(f, "w", sample_rate, 1, subtype, format=kind) as out:
-                yield lambda wav: out.write(wav.clamp(-1, 1).numpy())
+            with sf.SoundFile(target, "w", sample_rate, 1, subtype, format=kind) as out:
+                def write_samples(wav):
+                    try: out.write(wav.clamp(-1, 1).numpy())
+                    finally: target.check()
+                yield write_samples
         except sf.LibsndfileError as e:
+            target.check()
             reason = e.error_string.rstrip(".")
             raise AudioError(f"{path}: {kind} cannot be written at {sample_rate} Hz ({reason})") from None
+        target.check()
 
 # %% ../nbs/23_files.ipynb #7bea795e
 def _audio_output(path, sample_rate):
