@@ -414,6 +414,41 @@ def _sf_blocks(path, f, first=0, count=None):
             first += n
     except sf.LibsndfileError: raise damaged from None
 
+# %% ../nbs/03_audio.ipynb #22dbdcc0
+def _crc8(data):
+    "The checksum of a FLAC frame's header, of the polynomial x⁸ + x² + x + 1 (RFC 9639, 9.1.8)"
+    crc = 0
+    for byte in data:
+        crc ^= byte
+        for _ in range(8): crc = crc << 1 ^ (0x107 if crc & 0x80 else 0)
+    return crc
+
+def _flac_number(head):
+    "The number in the header of a FLAC frame, coded like a character of UTF-8 (RFC 9639, 9.1); None for other bytes"
+    size, rate, ones = head[2] >> 4, head[2] & 15, 8 - (head[4] ^ 0xFF).bit_length()   # ones: before the first 0
+    end = 4 + max(1, ones)
+    checked = end + {6: 1, 7: 2}.get(size, 0) + {12: 1, 13: 2, 14: 2}.get(rate, 0)
+    if not size or rate == 15 or head[3] & 1 or ones in (1, 8) or _crc8(head[:checked]) != head[checked]: return None
+    number = head[4] & 0xFF >> ones
+    for byte in head[5:end]: number = number << 6 | byte & 0x3F
+    return number
+
+# %% ../nbs/03_audio.ipynb #32605f5c
+_FLAC_FRAME = re.compile(rb"\xff[\xf8\xf9]")   # which numbers frames of equal length, or samples
+
+@lru_cache(maxsize=1 << 14)
+def _last_flac_frame(path, size, time):
+    "The sample with which the last frame of a FLAC file begins; 0 where none is found"
+    with _open_bytes(path)[0] as f:
+        _after_tag(f)
+        length, begin, end = int.from_bytes(f.read(10)[8:], "big"), f.tell(), f.seek(0, 2)
+        f.seek(max(begin, end - (1 << 16)))
+        tail = f.read()
+    for place in reversed([m.start() for m in _FLAC_FRAME.finditer(tail, 0, len(tail) - 16)]):
+        number = _flac_number(tail[place:place + 16])
+        if number is not None: return number*(length if tail[place + 1] == 0xF8 else 1)
+    return 0
+
 # %% ../nbs/03_audio.ipynb #2f836f83
 def _link_blocks(path, links, first=0, count=None):
     "`_sf_blocks` of `_Link`s, as if they were one file"
@@ -430,6 +465,7 @@ def _open_sf(path, patch):
     try: f = sf.SoundFile(_source(path, patch))
     except TypeError: return None                     # .raw, of which soundfile wants to know more
     if f.frames >= 1 << 60 or f.format == "MP3" and not _is_counted_mp3(*_stamp(path)): return None
+    if f.format == "FLAC" and _last_flac_frame(*_stamp(path)) >= f.frames: return None
     frames, blocks = f.frames, partial(_sf_blocks, path, f)
     links = _ogg_links(*_stamp(path)) if f.format == "OGG" else []
     if links: frames, blocks = sum(link.frames for link in links), partial(_link_blocks, path, links)
