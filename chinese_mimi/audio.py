@@ -8,7 +8,7 @@ __all__ = ['AUDIO_SUFFIXES', 'AudioError', 'AudioInfo', 'path_in_tar', 'info', '
            'find_audio']
 
 # %% ../nbs/03_audio.ipynb #d77f744c
-import io, os, re, stat, sys
+import io, os, re, sys
 from contextlib import contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
@@ -21,7 +21,7 @@ from typing import Callable, NamedTuple
 import numpy as np
 import torch
 
-from .core import MimiError, atomic_write
+from .core import MimiError, atomic_write, is_special
 
 # %% ../nbs/03_audio.ipynb #4935d9cc
 AUDIO_SUFFIXES = (".wav", ".flac", ".mp3", ".ogg", ".opus", ".oga", ".aif", ".aiff", ".aifc", ".m4a", ".aac", ".webm",
@@ -162,12 +162,10 @@ def _patch(path, f, size):
     if true == promised: return 0, b""
     return place, min(true + layout.counted, 256**layout.size - 1).to_bytes(layout.size, layout.order)
 
-def _is_special(mode): return not (stat.S_ISREG(mode) or stat.S_ISDIR(mode))
-
 def _check_bytes(path):
     "The `_patch` of a file. Raises `AudioError` for one that is missing, empty, no file, or whose header is wrong"
     try:
-        if not _IN_TAR.fullmatch(str(path)) and _is_special(os.stat(path).st_mode):
+        if not _IN_TAR.fullmatch(str(path)) and is_special(path):
             raise AudioError(f"{path}: is a pipe or a device; write it to a file first")
         f, size = _open_bytes(path)
         with f:
@@ -701,7 +699,7 @@ def read_blocks(
     """Yield blocks (1, n) of a recording from its beginning to its end in constant memory, n >= 0; joined they are what
     `read` returns. Raises `AudioError` as `read`, at the latest at the end."""
     if hasattr(path, "read"): yield from _pipe_blocks(path, "standard input", sample_rate)
-    elif os.path.exists(path) and _is_special(os.stat(path).st_mode):
+    elif is_special(path):
         with open(path, "rb") as file: yield from _pipe_blocks(file, str(path), sample_rate)
     else:
         sound = _open(path)

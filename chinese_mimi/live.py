@@ -85,7 +85,7 @@ def _parameters(socket, codecs):
     codec = codecs.get(query.get("model"))
     rate, n = _integer(query.get("rate", "")), _integer(query.get("codebooks", ""))
     if codec is None or rate is None or n is None or not 8000 <= rate <= 192000: return None
-    if gcd(rate, codec.sample_rate) < 25: return None   # no microphone's; the resampler's filter would take gigabytes
+    if gcd(rate, codec.sample_rate) < 25: return None    # the resampler works in groups of 1/gcd seconds
     return codec, rate, n
 
 def _valid(data, stream):
