@@ -17,14 +17,13 @@ from typing import Callable, NamedTuple
 
 import torch
 from . import __version__
-from .core import ConfigError, MimiError, atomic_write, first_sentence, pick_device
+from .core import ConfigError, MimiError, atomic_write, first_sentence, pick_device, plural
 from .config import CodecConfig, preset
 from .signals import synthetic_voice
 from .network import random_weights_
 from .kernels import build, kernels, prebuilt
 from .weights import save_kyutai, save_transformers
 from .codec import Mimi, compare_tokens, same_tokens
-from .manifest import plural
 
 # %% ../nbs/53_bench.ipynb #e443ceaa
 def write_files(codec: Mimi, folder) -> dict:

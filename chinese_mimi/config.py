@@ -261,6 +261,7 @@ class LossConfig:
     adversarial: float = at_least(0, 4.0)
     feature: float = at_least(0, 4.0)
     mel: float = at_least(0, 0.0)           # multi-scale log-mel distance
+    stft: float = at_least(0, 0.0)          # multi-scale distance of compressed STFT magnitudes
     wave: float = at_least(0, 0.0)          # L1 distance of the waveforms
     distill: float = at_least(0, 1.0)       # cosine distance of the semantic branch to the teacher
     commitment: float = at_least(0, 1.0)
@@ -429,7 +430,8 @@ def _check_sources(c):
            "or set it to 0")
     _check(c.dropout.fewest <= c.model.quantizer.n_codebooks, "dropout.fewest",
            f"{c.dropout.fewest} is more than model.quantizer.n_codebooks {c.model.quantizer.n_codebooks}")
-    _check(max(c.loss.adversarial, c.loss.feature, c.loss.mel, c.loss.wave) > 0, "loss",
+    losses = c.loss.adversarial, c.loss.feature, c.loss.mel, c.loss.stft, c.loss.wave
+    _check(max(losses) > 0, "loss",
            "every loss on the waveform is 0; nothing would be learnt")
 
 # %% ../nbs/01_config.ipynb #ad21f1be

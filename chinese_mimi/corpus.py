@@ -18,8 +18,8 @@ from pathlib import Path
 
 from .audio import AUDIO_SUFFIXES, AudioError, is_audio_name, is_sound_file, measure, path_in_tar, walk
 from .core import (ConfigError, MimiError, atomic_dir, atomic_open, atomic_write, available_cpus,
-                               decode_text, readable_name, remove_leftovers)
-from .manifest import IndexColumns, plural, save_index
+                               decode_text, readable_name, remove_leftovers, plural)
+from .manifest import IndexColumns, save_index
 
 # %% ../nbs/32_corpus.ipynb #780250c9
 _TAR = ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz", ".tar"

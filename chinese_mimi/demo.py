@@ -11,14 +11,13 @@ import json, time
 from pathlib import Path
 
 import torch
-from .core import MimiError, atomic_write
+from .core import MimiError, atomic_write, plural
 from .config import load_config
 from .audio import find_audio, read
 from .metrics import codebook_usage
 from .codec import Mimi
 from .files import reconstruct
 from .demo_corpus import make_demo_corpus
-from .manifest import plural
 from .corpus import prepare
 from .teacher import STAND_IN
 from .features import extract

@@ -20,10 +20,9 @@ import numpy as np
 import torch
 from scipy.stats import binomtest
 
-from .core import ConfigError, pick_device
+from .core import ConfigError, pick_device, plural
 from .metrics import align, mean_ci
 from .plots import named_bars, preference_bars
-from .manifest import plural
 from .systems import check_opus, evenly_spaced, list_sources, list_systems, load_codecs, run_systems
 
 # %% ../nbs/55_listening_test.ipynb #16b125fd

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['discriminator_loss', 'generator_adversarial_loss', 'feature_matching_loss', 'level', 'RealAndFake',
-           'adversarial_losses', 'MultiScaleMelLoss', 'wave_loss', 'cosine_distillation']
+           'adversarial_losses', 'MultiScaleMelLoss', 'MultiScaleSTFTLoss', 'wave_loss', 'cosine_distillation']
 
 # %% ../nbs/41_losses.ipynb #d6d848fa
 import torch, torch.nn.functional as F
@@ -84,6 +84,13 @@ def adversarial_losses(
                   feature=feature_matching_loss(real_maps, fake_maps))
     return discriminator_loss(real_logits, fake_logits), losses
 
+# %% ../nbs/41_losses.ipynb #ac19c001
+def _power(wav, window):
+    "Power `(B, ceil(T / hop), bins)`; zeros around the signal centre the first frame on the middle of the first hop"
+    n, hop, wav = len(window), len(window)//4, _wide(wav)
+    wav = F.pad(wav, ((n - hop)//2, (n - hop + 1)//2 + -wav.shape[-1] % hop))
+    return stft_picture(wav, window).square().sum(1)
+
 # %% ../nbs/41_losses.ipynb #5a2e39be
 class MultiScaleMelLoss(nn.Module):
     "L1 plus squared distance of log10-mel power, mean over several window lengths."
@@ -105,11 +112,9 @@ class MultiScaleMelLoss(nn.Module):
         wav,  # `(B, 1, T)`
         n,    # one of the windows
     ):
-        "`(B, ceil(T / hop), mels)`; zeros around the signal centre the first frame on the middle of the first hop."
-        hop, wav = n//4, _wide(wav)
-        wav = F.pad(wav, ((n - hop)//2, (n - hop + 1)//2 + -wav.shape[-1] % hop))
+        "`(B, ceil(T / hop), mels)`, the frames of `_power`."
+        power = _power(wav, getattr(self, f"window_{n}"))
         with torch.autocast(wav.device.type, enabled=False):
-            power = stft_picture(wav, getattr(self, f"window_{n}")).square().sum(1)
             return (power @ getattr(self, f"mel_{n}").to(power.dtype) + self.floor).log10()
 
     def forward(self,
@@ -122,6 +127,36 @@ class MultiScaleMelLoss(nn.Module):
             with torch.no_grad(): target = self.log_mel(ref, n)
             delta = self.log_mel(wav, n) - target
             loss = loss + delta.abs().mean() + delta.square().mean()
+        return loss/len(self.windows)
+
+# %% ../nbs/41_losses.ipynb #ac19c003
+class MultiScaleSTFTLoss(nn.Module):
+    "L1 distance of compressed STFT magnitudes, mean over several window lengths."
+    def __init__(self,
+        windows=(256, 512, 1024, 2048), # samples; hop is a quarter
+        exponent=.3,                    # of the magnitudes
+        floor=1e-5,                     # added to the power before it is compressed
+    ):
+        super().__init__()
+        self.windows, self.exponent, self.floor = tuple(windows), exponent, floor
+        for n in self.windows: self.register_buffer(f"window_{n}", stft_window(n), persistent=False)
+
+    def compressed(self,
+        wav,  # `(B, 1, T)`
+        n,    # one of the windows
+    ):
+        "`(B, ceil(T / hop), n/2 + 1)`"
+        return (_power(wav, getattr(self, f"window_{n}")) + self.floor)**(self.exponent/2)
+
+    def forward(self,
+        wav,  # `(B, 1, T)`, the reconstruction
+        ref,  # `(B, 1, T)`, the original
+    ):
+        "Scalar; 0 for equal signals."
+        loss = 0.
+        for n in self.windows:
+            with torch.no_grad(): target = self.compressed(ref, n)
+            loss = loss + (self.compressed(wav, n) - target).abs().mean()
         return loss/len(self.windows)
 
 # %% ../nbs/41_losses.ipynb #8e6ca3c1

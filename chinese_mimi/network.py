@@ -7,6 +7,7 @@ __all__ = ['MimiOutput', 'MimiNetwork', 'random_weights_', 'EncoderState', 'new_
            'new_decoder_state', 'decode_step', 'state_tensors', 'as_function', 'CudaGraphStep']
 
 # %% ../nbs/14_network.ipynb #dc7eba6e
+from contextlib import nullcontext
 from dataclasses import dataclass, is_dataclass
 from math import prod
 
@@ -67,10 +68,11 @@ class MimiNetwork(nn.Module):
 
         n_codebooks: (B,) codebooks that reach the decoder, all if None. unquantized: (B,) bool, items whose latent
         reaches it unquantized. mask: (B, F) bool, frames that are no padding, all if None. Codes and statistics are
-        those of all codebooks whatever is left out. Encoder and quantizer compute in float32 under autocast too."""
-        with torch.autocast(wav.device.type, enabled=False):
-            latent = self.latent(wav)
-            q = self.quantizer(latent, n_codebooks, unquantized, mask)
+        those of all codebooks whatever is left out. Under autocast too the quantizer computes in float32, and so does
+        the encoder, but for its convolutions on a CPU."""
+        full = torch.autocast(wav.device.type, enabled=False)
+        with nullcontext() if wav.device.type == "cpu" else full: latent = self.latent(wav).to(wav.dtype)
+        with full: q = self.quantizer(latent, n_codebooks, unquantized, mask)
         return MimiOutput(self.synthesize(q.output.to(wav.dtype)), q.codes, q.commitment, q.semantic, q.stats, latent)
 
 # %% ../nbs/14_network.ipynb #1ae2afb1

@@ -18,13 +18,13 @@ from .config import QuantizerConfig
 # %% ../nbs/13_quantizer.ipynb #4ac3678c
 @contextmanager
 def exact_products(device):
-    "A context in which products of float32 are neither autocast nor, on CUDA, computed in TF32."
+    "A context in which products of float32 are neither autocast nor computed in TF32 or bfloat16."
     precision = torch.get_float32_matmul_precision()
-    if device.type == "cuda": torch.set_float32_matmul_precision("highest")
+    torch.set_float32_matmul_precision("highest")
     try:
         with torch.autocast(device.type, enabled=False): yield
     finally:
-        if device.type == "cuda": torch.set_float32_matmul_precision(precision)
+        torch.set_float32_matmul_precision(precision)
 
 def nearest(x, centres):
     "Index of the nearest centre for each row: (m, C), (n, C) -> (m,)."

@@ -19,6 +19,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 import numpy as np
 
+from .core import plural
 from .mel import plot_mel
 from .metrics import METRICS, TABLE_METRICS, f0, plot_f0
 from .plots import (
@@ -26,7 +27,6 @@ from .plots import (
     curves_with_intervals, new_axes, player, png_data_uri, spectrogram_over_f0, token_heatmap)
 from .neural_metrics import DNSMOS_REMEDY, SPEAKER_REMEDY
 from .probing import information_plot, shared_tokens_plot
-from .manifest import plural
 
 # %% ../nbs/51_report.ipynb #dc1410bf
 def asset(name: str) -> str:

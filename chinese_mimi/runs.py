@@ -19,9 +19,8 @@ from tqdm import tqdm
 try: import fcntl
 except ImportError: fcntl = None    # Windows has no such locks
 from .audio import write
-from .core import ConfigError, MimiError, atomic_write, first_sentence, optional_import
+from .core import ConfigError, MimiError, atomic_write, first_sentence, optional_import, plural
 from .config import TrainConfig, load_config, save_config
-from .manifest import plural
 from .metrics import METRICS, SEMANTIC_METRICS
 
 # %% ../nbs/44_runs.ipynb #4b3ed4f1

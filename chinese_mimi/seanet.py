@@ -10,7 +10,7 @@ import torch
 from torch import nn
 import torch.nn.functional as F
 from .config import SeanetConfig
-from .conv import CausalConv1d, CausalConvTranspose1d
+from .conv import CausalConv1d, CausalConvTranspose1d, pack
 
 # %% ../nbs/11_seanet.ipynb #13fb3fb8
 class ResidualUnit(nn.Module):
@@ -55,9 +55,14 @@ class EncoderBlock(nn.Module):
 class _Seanet(nn.Module):
     "What encoder and decoder share: a convolution, blocks, ELU, a convolution."
     def forward(self, x):
-        x = self.conv_in(x)
+        x = self._begin(x)
         for block in self.blocks: x = block(x)
         return self.conv_out(F.elu(x))
+
+    def _begin(self, x):
+        "The first convolution; what it gives is packed in training on a CPU, and stays so"
+        x = self.conv_in(x)
+        return pack(x) if self.training and x.device.type == "cpu" else x
 
     def new_state(self, batch=None):
         "The state in which a stream begins; one of fixed size, zeros, for a batch of that many."
@@ -111,7 +116,7 @@ class SeanetDecoder(_Seanet):
         self.conv_out = CausalConv1d(cfg.n_filters, 1, cfg.last_kernel_size)
 
     def forward(self, x):
-        x = self.conv_in(x)
-        for block in self.blocks[:-1]: x = block(x)
+        x = self._begin(x)
+        for block in self.blocks: x = block(x)
         with torch.autocast(x.device.type, enabled=False):      # what follows is the waveform's resolution
-            return self.conv_out(F.elu(self.blocks[-1](x.to(self.conv_out.weight.dtype))))
+            return self.conv_out(F.elu(x.to(self.conv_out.weight.dtype)))

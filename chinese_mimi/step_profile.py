@@ -13,8 +13,7 @@ from contextlib import nullcontext
 import torch
 from torch.profiler import ProfilerActivity, profile
 from torch.utils.flop_counter import FlopCounterMode
-from .core import MimiError, pick_device
-from .manifest import plural
+from .core import MimiError, pick_device, plural
 from .config import TrainConfig, load_config
 from .trainer import Trainer
 

@@ -17,14 +17,14 @@ from typing import NamedTuple
 import torch
 
 from .audio import AudioError, find_audio, read, resample
-from .core import ConfigError
+from .core import ConfigError, plural
 from .config import load_config
 from .metrics import bit_rate, mel_distance
 from .neural_metrics import Judges
 from .weights import shipped
 from .codec import Mimi
 from .files import decode_long, encode_long
-from .manifest import audio_path, plural, read_manifest
+from .manifest import audio_path, read_manifest
 from .teacher import STAND_IN
 
 # %% ../nbs/50_systems.ipynb #a081aa76

@@ -22,8 +22,8 @@ import numpy as np
 import torch
 
 from .audio import _has_plain_name
-from .core import ConfigError, MimiError, first_sentence, local_rank, optional_import
-from .manifest import Manifest, id_key, n_frames, plural
+from .core import ConfigError, MimiError, first_sentence, local_rank, optional_import, plural
+from .manifest import Manifest, id_key, n_frames
 from .mel import mel_filterbank
 from .weights import hub_error
 

@@ -17,11 +17,11 @@ from contextlib import closing
 import torch
 import torch.distributed as dist
 from tqdm import tqdm
-from .core import ConfigError, MimiError, pick_device
+from .core import ConfigError, MimiError, pick_device, plural
 from .config import TrainConfig, load_config
 from .audio import read
 from .metrics import mel_distance, perplexity, pesq, stoi
-from .manifest import Manifests, audio_path, check_manifest, plural, read_manifest
+from .manifest import Manifests, audio_path, check_manifest, read_manifest
 from .teacher import FeatureStore, STAND_IN, teacher_from_spec
 from .shards import repeated_id, time_left
 from .segments import MixedSampler, SegmentDataset, TiledSampler, loader

@@ -32,9 +32,10 @@ from .weights import load_weights, locate, tuned_card, write_native
 from .codec import Mimi
 from .runs import refuse_other_config
 from .discriminators import Discriminators
-from .losses import MultiScaleMelLoss, RealAndFake, adversarial_losses, cosine_distillation, wave_loss
+from .losses import (MultiScaleMelLoss, MultiScaleSTFTLoss, RealAndFake, adversarial_losses,
+                                 cosine_distillation, wave_loss)
 from .balancer import Balanced, Balancer
-from .distributed import Ranks, tune_cuda
+from .distributed import Ranks, tune_cpu, tune_cuda
 
 # %% ../nbs/45_trainer.ipynb #3334b72c
 def draw_dropout(cfg: TrainConfig, indices):
@@ -188,7 +189,9 @@ class Networks:
     def __init__(self, cfg: TrainConfig, teacher_dim: int, device="cpu"):
         self.cfg, self.ranks, self.device = cfg, Ranks(), torch.device(device)
         self.dtype = torch.float64 if cfg.precision == "float64" else torch.float32
-        if self.device.type == "cpu": keep_memory()
+        if self.device.type == "cpu":
+            keep_memory()
+            tune_cpu(bfloat16=cfg.precision == "bfloat16")
         if self.device.type == "cuda": tune_cuda(tf32=cfg.precision in ("tf32", "bfloat16"))
         torch.manual_seed(cfg.seed)
         self.generator = self._new_generator(teacher_dim).to(self.device, self.dtype)
@@ -220,8 +223,8 @@ class Networks:
 # %% ../nbs/45_trainer.ipynb #a1d2acad
 def waveform_weights(loss) -> dict:
     "The losses on the waveform that count, with their weights, by name."
-    weights = dict(adversarial=loss.adversarial, feature=loss.feature, mel=loss.mel, wave=loss.wave)
-    return {k: w for k, w in weights.items() if w > 0}
+    names = "adversarial", "feature", "mel", "stft", "wave"
+    return {name: getattr(loss, name) for name in names if getattr(loss, name) > 0}
 
 # %% ../nbs/45_trainer.ipynb #296603cc
 class Readiness:
@@ -251,6 +254,7 @@ class TrainerState(Networks):
         average = get_ema_multi_avg_fn(optim.ema_decay)
         self.averaged = AveragedModel(self.codec, multi_avg_fn=average, use_buffers=True)
         self.mel = MultiScaleMelLoss(cfg.model.sample_rate).to(self.device, self.dtype)
+        self.stft = MultiScaleSTFTLoss().to(self.device, self.dtype)
         self.balancer = Balancer(waveform_weights(cfg.loss), cfg.balancer, self.ranks.mean)
         self.opt = torch.optim.AdamW(weight_groups(self.generator, optim.weight_decay), lr=optim.lr, **adam)
         adam |= dict(lr=optim.lr_discriminator, weight_decay=0.)
@@ -413,7 +417,7 @@ class Schedule(StagedState):
     def trains_codec(self):
         "Whether a loss on the waveform counts; not in the warm-up of discriminators where there is no other loss."
         loss = self.stage.loss
-        return self.listens or loss.mel > 0 or loss.wave > 0
+        return self.listens or loss.mel > 0 or loss.stft > 0 or loss.wave > 0
 
     @property
     def distills(self):
@@ -482,6 +486,7 @@ def reconstruction_losses(trainer, fake, real) -> dict:
     "The losses that need no discriminator, by name."
     losses, weights = {}, trainer.stage.loss
     if weights.mel: losses["mel"] = trainer.mel(fake, real)
+    if weights.stft: losses["stft"] = trainer.stft(fake, real)
     if weights.wave: losses["wave"] = wave_loss(fake, real)
     return losses
 

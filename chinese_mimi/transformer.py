@@ -61,6 +61,13 @@ def _with_previous(x):
     previous = F.pad(x, (0, 0, 0, 0, 1, 0))[:, :, :-1]
     return torch.cat([previous, x], 3)
 
+def _plain_attention(q, k, v):
+    "Causal attention by its formula: PyTorch's kernel for CPUs is slow backward where products are in bfloat16"
+    n = q.shape[2]
+    future = torch.ones(n, n, dtype=torch.bool, device=q.device).triu(1)
+    scores = (q*q.shape[-1]**-.5) @ k.transpose(-1, -2)
+    return scores.masked_fill(future, -math.inf).softmax(-1) @ v
+
 def _block_attention(q, k, v, context):
     "`window_attention` of a signal longer than the window"
     T = q.shape[2]
@@ -72,12 +79,14 @@ def _block_attention(q, k, v, context):
     return y.flatten(2, 3)[:, :, :T]
 
 # %% ../nbs/12_transformer.ipynb #290bca34
-def window_attention(q, k, v, context: int):
-    "Causal attention over the last `context` steps; q, k, v and the result are (B, H, T, d)."
+def window_attention(q, k, v, context: int, training=False):
+    """Causal attention over the last `context` steps; q, k, v and the result are (B, H, T, d). training: by what is
+    fastest forward and backward."""
     half = q.dtype in (torch.float16, torch.bfloat16)
     if q.is_cuda and half and flash_kernel() is not None: return _flash_attention(q, k, v, context)
-    if q.shape[2] <= context: return F.scaled_dot_product_attention(q, k, v, is_causal=True)
-    return _block_attention(q, k, v, context)
+    if q.shape[2] > context: return _block_attention(q, k, v, context)
+    if training and q.device.type == "cpu": return _plain_attention(q, k, v)
+    return F.scaled_dot_product_attention(q, k, v, is_causal=True)
 
 # %% ../nbs/12_transformer.ipynb #310bdd03
 @dataclass
@@ -142,7 +151,7 @@ class Attention(nn.Module):
         B, T, D = x.shape
         q, k, v = self.in_proj(x).view(B, T, 3, self.n_heads, -1).permute(2, 0, 3, 1, 4)
         q, k = rotate(q, cos, sin), rotate(k, cos, sin)
-        if cache is None: y = window_attention(q, k, v, self.context)
+        if cache is None: y = window_attention(q, k, v, self.context, self.training)
         else: y = F.scaled_dot_product_attention(q, *cache.append(k, v), attn_mask=mask)
         return self.out_proj(y.transpose(1, 2).reshape(B, T, D))
 
@@ -175,6 +184,7 @@ class TransformerState:
         growing = self.caches and isinstance(self.caches[0], KVCache)
         return self.caches[0].end if growing else self.position
 
+# %% ../nbs/12_transformer.ipynb #ac19e001
 class Transformer(nn.Module):
     "A stack of layers between convolutions: (B, D, T) -> (B, D, T)."
     def __init__(self, dim: int, cfg: TransformerConfig):
@@ -183,7 +193,11 @@ class Transformer(nn.Module):
         self.context, self.max_period = cfg.context, cfg.max_period
         self.layers = nn.ModuleList(TransformerLayer(dim, cfg) for _ in range(cfg.n_layers))
 
-    def forward(self, x): return self._run(x, 0, [None]*len(self.layers))
+    def forward(self, x):
+        caches = [None]*len(self.layers)
+        if x.device.type != "cpu" or not caches: return self._run(x, 0, caches)
+        with torch.autocast("cpu", enabled=False):      # what is not a product takes longer in bfloat16 there
+            return self._run(x.to(self.layers[0].norm1.weight.dtype), 0, caches)
 
     def new_state(self, batch=None) -> TransformerState:
         "The state in which a stream begins; one of fixed size, zeros, for a batch of that many."
