@@ -91,6 +91,12 @@ def _power(wav, window):
     wav = F.pad(wav, ((n - hop)//2, (n - hop + 1)//2 + -wav.shape[-1] % hop))
     return stft_picture(wav, window).square().sum(1)
 
+def _differences(picture, windows, wav, ref):
+    "`picture(wav, n) - picture(ref, n)` for each window length n; no gradient for `ref`"
+    for n in windows:
+        with torch.no_grad(): target = picture(ref, n)
+        yield picture(wav, n) - target
+
 # %% ../nbs/41_losses.ipynb #5a2e39be
 class MultiScaleMelLoss(nn.Module):
     "L1 plus squared distance of log10-mel power, mean over several window lengths."
@@ -123,9 +129,7 @@ class MultiScaleMelLoss(nn.Module):
     ):
         "Scalar; 0 for equal signals."
         loss = 0.
-        for n in self.windows:
-            with torch.no_grad(): target = self.log_mel(ref, n)
-            delta = self.log_mel(wav, n) - target
+        for delta in _differences(self.log_mel, self.windows, wav, ref):
             loss = loss + delta.abs().mean() + delta.square().mean()
         return loss/len(self.windows)
 
@@ -154,9 +158,7 @@ class MultiScaleSTFTLoss(nn.Module):
     ):
         "Scalar; 0 for equal signals."
         loss = 0.
-        for n in self.windows:
-            with torch.no_grad(): target = self.compressed(ref, n)
-            loss = loss + (self.compressed(wav, n) - target).abs().mean()
+        for delta in _differences(self.compressed, self.windows, wav, ref): loss = loss + delta.abs().mean()
         return loss/len(self.windows)
 
 # %% ../nbs/41_losses.ipynb #8e6ca3c1

@@ -64,9 +64,8 @@ def _with_previous(x):
 def _plain_attention(q, k, v):
     "Causal attention by its formula: PyTorch's kernel for CPUs is slow backward where products are in bfloat16"
     n = q.shape[2]
-    future = torch.ones(n, n, dtype=torch.bool, device=q.device).triu(1)
     scores = (q*q.shape[-1]**-.5) @ k.transpose(-1, -2)
-    return scores.masked_fill(future, -math.inf).softmax(-1) @ v
+    return scores.masked_fill(~band_mask(n, n, n, q.device), -math.inf).softmax(-1) @ v
 
 def _block_attention(q, k, v, context):
     "`window_attention` of a signal longer than the window"
