@@ -151,7 +151,7 @@ def original_of(encoded: Encoded, codec):
 
 # %% ../nbs/62_app.ipynb #0766f16f
 def reconstruction_of(encoded: Encoded, codec, n: int):
-    "(T,) decoded from the first `n` codebooks."
+    "(T,) decoded from the first `n` codebooks, at the model's output rate."
     return decode_long(codec, encoded.codes[:n], encoded.n_samples)[0]
 
 # %% ../nbs/62_app.ipynb #0a8aa96a
@@ -256,7 +256,7 @@ def reconstruction_parts(encoded: Encoded, codec, n: int, wav) -> dict:
     return dict(
         status=progress("measuring"),
         numbers=numbers(codec, n, no_scores),
-        reconstruction=card("reconstruction", wav, codec.sample_rate, "reconstruction"),
+        reconstruction=card("reconstruction", wav, codec.output_sample_rate, "reconstruction"),
         reconstruction_picture=placeholder(),
         tokens=token_map(codec, encoded.codes, n, encoded.n_samples, encoded.name),
     )
@@ -280,8 +280,9 @@ class AppBackend:
         codec = self.codecs[encoded.model]
         n = codebooks_between(n, len(encoded.codes))
         original, wav = original_of(encoded, codec), reconstruction_of(encoded, codec, n)
-        picture = self.workers.submit(draw, wav, codec.sample_rate, original)
         parts = reconstruction_parts(encoded, codec, n, wav)
+        wav = resample(wav, codec.output_sample_rate, codec.sample_rate)
+        picture = self.workers.submit(draw, wav, codec.sample_rate, original)
         if not same_original: parts |= original_parts(original, codec.sample_rate)
         yield dict(encoded=encoded, **parts)
         if original is None:

@@ -20,13 +20,14 @@ from .config import CodecConfig
 from .audio import as_samples, as_tensor
 from .engine import EngineState, layout_of, supported
 from .kernels import KINDS, engine_available, kernels
-from .network import DecoderState, EncoderState, MimiNetwork, state_tensors
+from .network import DecoderState, EncoderState, state_tensors
 from .network import decode_step, encode_step, new_decoder_state, new_encoder_state
+from .qwen3_tts import Qwen3Network
 from .weights import check_keywords, fingerprint, hub_options, load_weights, save_native
 
 # %% ../nbs/19_codec.ipynb #5971ee8a
-class Mimi(MimiNetwork, ModelHubMixin):
-    "A `MimiNetwork` to use: from a `CodecConfig` with random weights, or by `from_pretrained`."
+class Mimi(Qwen3Network, ModelHubMixin):
+    "A Mimi to use: from a `CodecConfig` with random weights, or by `from_pretrained`."
     def __init__(self, config: CodecConfig):
         super().__init__(config)
         self.model_card = ""   # that of the model it was loaded from
@@ -96,15 +97,16 @@ def silence_invalid(wav, low: float, high: float, where: str):
     return wav.masked_fill(bad, 0.)
 
 # %% ../nbs/19_codec.ipynb #4e0b991e
-def _kind(codec, compile, weights="float32"):
-    "How the C engine is to store weights, or None where the network computes in PyTorch. Raises `MimiError`."
+def _kind(codec, direction, compile, weights="float32"):
+    "How the C engine is to store a half's weights, or None where it computes in PyTorch. Raises `MimiError`."
     where = f"{str(codec.dtype).removeprefix('torch.')} on {codec.device}"
     if codec.device.type == "meta" or not codec.dtype.is_floating_point:
         raise MimiError(f"the model is {where}, which computes nothing: load it by from_pretrained(device=, dtype=)")
-    if not supported(codec):
+    if not supported(codec, direction):
         option = "compile=True" if compile else f"weights={weights!r}"
-        if compile or weights != "float32":
-            raise MimiError(f"{option}: only on a CPU, of a model in float32; here it is {where}")
+        reason = f"only on a CPU, of a model in float32; here it is {where}"
+        if supported(codec): reason = "the decoder of Qwen3-TTS runs in PyTorch alone; leave it out"
+        if compile or weights != "float32": raise MimiError(f"{option}: {reason}")
         return None
     if compile: kernels()
     if compile is None: compile = engine_available()
@@ -130,7 +132,7 @@ def encode(self: Mimi, wav, n_codebooks=None, lengths=None, compile=None):
     The last frame is filled with zeros. n_codebooks: K, all if None. lengths: (B,) samples of each item, T if None;
     tokens beyond an item's own frames are -1. compile: on a CPU in C (True), in PyTorch (False), or in C where it can
     be had (None). Samples that are not finite count as silence, with a warning. Raises `ValueError`, `TypeError`."""
-    kind, wav = _kind(self, compile), _check_wav(wav).to(self.device, self.dtype)
+    kind, wav = _kind(self, "encode", compile), _check_wav(wav).to(self.device, self.dtype)
     n, size = _check_count(self, n_codebooks), self.frame_size
     if lengths is not None:
         lengths = _check_lengths(wav, lengths)
@@ -150,18 +152,18 @@ Mimi.encode = encode
 # %% ../nbs/19_codec.ipynb #af029f1a
 @torch.no_grad()
 def decode(self: Mimi, codes, compile=None):
-    """Tokens to speech: (B, K, F) of any integer type -> (B, 1, F * frame_size), K at most `n_codebooks`.
+    """Tokens to speech: (B, K, F) of any integer type -> (B, 1, F * output_frame_size), K at most `n_codebooks`.
 
     codes: a tensor or numpy array; no frames give no samples. A code of -1 adds nothing; where all codes of a frame are
     -1 there is silence. compile: as for `encode`. Raises `TypeError`, and `ValueError` for codes that do not exist."""
-    kind, codes = _kind(self, compile), _check_codes(self, codes).to(self.device)
+    kind, codes = _kind(self, "decode", compile), _check_codes(self, codes).to(self.device)
     if not codes.numel():
-        shape = len(codes), 1, codes.shape[-1]*self.frame_size
+        shape = len(codes), 1, codes.shape[-1]*self.output_frame_size
         return torch.zeros(shape, dtype=self.dtype, device=self.device)
     if kind: wav = layout_of(self, "decode", kind)(codes, EngineState())[:, None]
     else:
-        with _no_autocast(self): wav = self.synthesize(self.quantizer.decode(codes))
-    absent = (codes < 0).all(1).repeat_interleave(self.frame_size, -1)[:, None]
+        with _no_autocast(self): wav = self.synthesize(self.dequantize(codes))
+    absent = (codes < 0).all(1).repeat_interleave(self.output_frame_size, -1)[:, None]
     return wav.masked_fill(absent, 0.)
 
 Mimi.decode = decode
@@ -180,7 +182,7 @@ class _Stream:
 
     def reset(self):
         "Begin anew, with the model as it is now."
-        self.kind, self.calls = _kind(self.codec, *self.options), 0
+        self.kind, self.calls = _kind(self.codec, self.direction, *self.options), 0
         self.device, self.dtype = self.codec.device, self.codec.dtype   # the stream keeps them
         self.layout = layout_of(self.codec, self.direction, self.kind) if self.kind else None
         self.state = EngineState() if self.kind else self.new_state(self.codec)
@@ -293,7 +295,7 @@ class StreamingEncoder(_Stream):
 
 # %% ../nbs/19_codec.ipynb #49d17285
 class StreamingDecoder(_Stream):
-    "Tokens to speech as they come: call with (B, K, n), get (B, 1, n * frame_size)."
+    "Tokens to speech as they come: call with (B, K, n), get (B, 1, n * output_frame_size)."
     direction, new_state, state_type = "decode", staticmethod(new_decoder_state), DecoderState
     def __init__(self, codec: Mimi, batch_size: int = 1, weights="float32", compile=None):
         super().__init__(codec, batch_size, weights, compile)
@@ -327,7 +329,8 @@ Mimi.streaming_encoder, Mimi.streaming_decoder = streaming_encoder, streaming_de
 def from_pretrained(cls, src, averaged=True, device="cpu", dtype=None, config=None, **hub) -> Mimi:
     """A `Mimi` in evaluation mode.
 
-    src: a shipped name, a folder, a .safetensors file, a Chinese-Mimi .pt, or a hub id such as "kyutai/mimi".
+    src: a shipped name, a folder (transformers' and Qwen3-TTS's too), a .safetensors file, a Chinese-Mimi .pt, or a hub
+    id such as "kyutai/mimi".
     averaged=False: the plain weights of a checkpoint that has both. dtype: of the network; codebooks stay float32.
     config: configuration file of a Chinese-Mimi checkpoint, when it is not where the original leaves it. For a hub id:
     `revision`, `token`, `cache_dir`, `local_files_only`, `force_download`, and what else the hub's

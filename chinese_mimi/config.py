@@ -4,10 +4,10 @@
 
 # %% auto #0
 __all__ = ['PRESETS', 'FREEZABLE', 'limited', 'check_limits', 'positive', 'at_least', 'between', 'choice', 'subset',
-           'SeanetConfig', 'TransformerConfig', 'QuantizerConfig', 'CodecConfig', 'preset', 'DataConfig',
-           'AugmentConfig', 'OptimConfig', 'LossConfig', 'BalancerConfig', 'DiscriminatorConfig', 'TeacherConfig',
-           'DropoutConfig', 'CheckpointConfig', 'StageConfig', 'TrainConfig', 'recipes', 'load_config', 'to_yaml',
-           'save_config', 'load_codec_config', 'ConfigError', 'MimiError']
+           'SeanetConfig', 'TransformerConfig', 'QuantizerConfig', 'Qwen3DecoderConfig', 'CodecConfig', 'preset',
+           'DataConfig', 'AugmentConfig', 'OptimConfig', 'LossConfig', 'BalancerConfig', 'DiscriminatorConfig',
+           'TeacherConfig', 'DropoutConfig', 'CheckpointConfig', 'StageConfig', 'TrainConfig', 'recipes', 'load_config',
+           'to_yaml', 'save_config', 'load_codec_config', 'ConfigError', 'MimiError']
 
 # %% ../nbs/01_config.ipynb #45d602f7
 import dataclasses, difflib
@@ -118,6 +118,25 @@ class QuantizerConfig:
     check_every: int = 5                # steps between two searches for dead codes
     kmeans_iters: int = 50              # at initialization
 
+@dataclass
+class Qwen3DecoderConfig:
+    "The decoder of Qwen3-TTS-Tokenizer-12Hz, in place of SEANet's: a transformer, ConvNeXt and SnakeBeta blocks."
+    codebook_dim: int = positive(512)       # channels that all codes together give; a codebook has half as many
+    dimension: int = positive(1024)         # channels before and after the transformer
+    hidden_size: int = positive(1024)       # channels inside it
+    n_layers: int = at_least(0, 8)
+    n_heads: int = positive(16)
+    n_kv_heads: int = positive(16)          # heads of keys and values, each shared by n_heads/n_kv_heads queries
+    head_dim: int = positive(64)
+    dim_feedforward: int = positive(3072)
+    context: int = positive(72)             # attention window in frames, the current one included
+    layer_scale: float = 0.01               # initial value of LayerScale
+    max_period: float = 10000.0             # slowest wavelength of the rotary embedding
+    norm_eps: float = positive(1e-5)        # of RMSNorm
+    upsample_strides: list[int] = positive([2, 2])  # of the ConvNeXt blocks
+    n_filters: int = positive(1536)         # channels before the first SnakeBeta block; halved by each
+    strides: list[int] = positive([8, 5, 4, 3])     # of the SnakeBeta blocks
+
 # %% ../nbs/01_config.ipynb #6a59324f
 @dataclass
 class CodecConfig:
@@ -127,6 +146,8 @@ class CodecConfig:
     seanet: SeanetConfig = field(default_factory=SeanetConfig)
     transformer: TransformerConfig = field(default_factory=TransformerConfig)
     quantizer: QuantizerConfig = field(default_factory=QuantizerConfig)
+    qwen3_decoder: Optional[Qwen3DecoderConfig] = None  # the decoder, where it is not SEANet with its transformer
+    extra_upsample: int = at_least(0, 0)                # stride of one more block of it, which `validate` appends
 
     @property
     def hop_length(self): return prod(self.seanet.strides)  # samples per latent step
@@ -136,6 +157,15 @@ class CodecConfig:
 
     @property
     def resample_stride(self): return self.frame_size // self.hop_length  # latent steps per frame
+
+    @property
+    def output_frame_size(self):
+        "Samples that the decoder gives for a frame."
+        decoder = self.qwen3_decoder
+        return prod(decoder.upsample_strides)*prod(decoder.strides) if decoder else self.frame_size
+
+    @property
+    def output_sample_rate(self): return round(self.output_frame_size*self.frame_rate)  # Hz
 
     def n_frames(self, n_samples): return ceil(n_samples / self.frame_size)
 
@@ -153,6 +183,8 @@ class CodecConfig:
         check_limits(self, prefix)
         _check_rates(self, prefix)
         _check_widths(self, prefix)
+        _append_block(self, prefix)
+        if self.qwen3_decoder: _check_decoder(self.qwen3_decoder, self.frame_rate, f"{prefix}qwen3_decoder.")
         return self
 
 # %% ../nbs/01_config.ipynb #dbbc4ea6
@@ -161,7 +193,8 @@ def _network_only(config):
     transformer = dataclasses.replace(config.transformer, layer_scale=0.)
     training = dict(decay=0., threshold_usage=0., check_every=1, kmeans_iters=1)
     quantizer = dataclasses.replace(config.quantizer, **training)
-    return dataclasses.replace(config, transformer=transformer, quantizer=quantizer)
+    decoder = config.qwen3_decoder and dataclasses.replace(config.qwen3_decoder, layer_scale=0.)
+    return dataclasses.replace(config, transformer=transformer, quantizer=quantizer, qwen3_decoder=decoder)
 
 # %% ../nbs/01_config.ipynb #014fd69d
 def _check(ok, key, reason):
@@ -191,6 +224,23 @@ def _check_widths(c, prefix):
     _check(q.n_codebooks > q.n_semantic, f"{prefix}quantizer.n_codebooks",
            f"{q.n_codebooks} must be more than n_semantic {q.n_semantic}")
 
+def _append_block(c, prefix):
+    "Make `extra_upsample` the last stride of the decoder"
+    if not c.extra_upsample: return
+    _check(c.qwen3_decoder, f"{prefix}extra_upsample", "is for a qwen3_decoder; this model has none")
+    c.qwen3_decoder.strides = [*c.qwen3_decoder.strides, c.extra_upsample]
+    c.extra_upsample = 0
+
+def _check_decoder(d, frame_rate, prefix):
+    "Heads, channels and rates of a `Qwen3DecoderConfig` fit together"
+    _check(d.n_heads % d.n_kv_heads == 0, f"{prefix}n_kv_heads", f"{d.n_kv_heads} does not divide n_heads {d.n_heads}")
+    for key in "head_dim", "codebook_dim":
+        _check(getattr(d, key) % 2 == 0, prefix + key, f"{getattr(d, key)} is odd")
+    _check(d.n_filters % 2**len(d.strides) == 0, f"{prefix}n_filters",
+           f"{d.n_filters} cannot be halved at each of {len(d.strides)} strides")
+    rate = prod(d.upsample_strides)*prod(d.strides)*frame_rate
+    _check(abs(rate - round(rate)) < 1e-6, f"{prefix}strides", f"they make {rate:g} samples per second, no whole number")
+
 # %% ../nbs/01_config.ipynb #3079167c
 def _mimi_24khz():
     return CodecConfig(sample_rate=24000, seanet=SeanetConfig(strides=[8, 6, 5, 4]),
@@ -201,7 +251,12 @@ def _demo():
                        transformer=TransformerConfig(n_layers=2, n_heads=4, dim_feedforward=512),
                        quantizer=QuantizerConfig(n_codebooks=11, codebook_size=256, codebook_dim=64))
 
-PRESETS = {"mimi-16khz": CodecConfig, "mimi-24khz": _mimi_24khz, "demo": _demo}
+def _qwen3_tts_12hz():
+    return CodecConfig(sample_rate=24000, seanet=SeanetConfig(strides=[8, 6, 5, 4]),
+                       transformer=TransformerConfig(context=8000), quantizer=QuantizerConfig(n_codebooks=16),
+                       qwen3_decoder=Qwen3DecoderConfig(hidden_size=512, dim_feedforward=1024))
+
+PRESETS = {"mimi-16khz": CodecConfig, "mimi-24khz": _mimi_24khz, "qwen3-tts-12hz": _qwen3_tts_12hz, "demo": _demo}
 
 def preset(
     name: str,  # one of `PRESETS`
@@ -337,7 +392,7 @@ class StageConfig:
     reset: list[str] = subset("optimizer", "balancer", "discriminator", "averages")  # begin anew
 
 # %% ../nbs/01_config.ipynb #68bb30b7
-FREEZABLE = "encoder", "codebooks"
+FREEZABLE = "encoder", "codebooks", "decoder"
 
 @dataclass
 class TrainConfig:
@@ -348,7 +403,8 @@ class TrainConfig:
     output_dir: str = "outputs"
     run_id: str = ""                        # defaults to the name, so that the same command resumes
     init_from: str = ""                     # a model to start from: whatever `Mimi.from_pretrained` takes
-    freeze: list[str] = subset(*FREEZABLE)  # fixed as in `init_from`; encoder: all before the codebooks
+    freeze: list[str] = subset(*FREEZABLE)  # fixed as in `init_from`; encoder and decoder: all before the codebooks,
+                                            # and all after them that `init_from` has
     device: str = "auto"                    # auto, cpu, cuda, cuda:1, ...
     precision: str = choice("float32", "tf32", "bfloat16", "float64")  # tf32: float32 with TF32 products on CUDA;
                                             # bfloat16: autocast, and such products where float32 stays
@@ -474,11 +530,16 @@ def _validate_run(c):
     return c
 
 # %% ../nbs/01_config.ipynb #4e9360db
+def _section(kind):
+    "The dataclass that a field's type is, or that it may be beside None; None for any other type"
+    return next((t for t in (kind, *get_args(kind)) if dataclasses.is_dataclass(t) and get_origin(kind) is not list), None)
+
 def _keys(cls, prefix=""):
     "(dotted key, type) of all fields of a dataclass"
     for f in dataclasses.fields(cls):
         yield prefix + f.name, f.type
-        if dataclasses.is_dataclass(f.type): yield from _keys(f.type, f"{prefix}{f.name}.")
+        section = _section(f.type)
+        if section: yield from _keys(section, f"{prefix}{f.name}.")
 
 # %% ../nbs/01_config.ipynb #7e4607d0
 def _omega_error(error, where, names=()):
@@ -623,9 +684,12 @@ def load_config(
 
 # %% ../nbs/01_config.ipynb #4c075689
 def to_yaml(cfg) -> str:
-    "Any configuration dataclass as YAML."
+    "Any configuration dataclass as YAML; a `qwen3_decoder` that there is not is left out."
     from omegaconf import OmegaConf
-    return OmegaConf.to_yaml(OmegaConf.structured(cfg))
+    tree = OmegaConf.to_container(OmegaConf.structured(cfg))
+    model = tree.get("model", tree)
+    if model.get("qwen3_decoder", cfg) is None: del model["qwen3_decoder"], model["extra_upsample"]
+    return OmegaConf.to_yaml(tree)
 
 def save_config(cfg, path):
     "Write any configuration dataclass as YAML."

@@ -72,15 +72,17 @@ class CausalConv1d(nn.Conv1d):
         dilation: int = 1,
         bias: bool = True,
         pad_mode: str = "constant",   # zeros; or "replicate": the first input
+        groups: int = 1,
     ):
-        super().__init__(in_channels, out_channels, kernel_size, stride, dilation=dilation, bias=bias)
+        super().__init__(in_channels, out_channels, kernel_size, stride, dilation=dilation, groups=groups, bias=bias)
         self.left = (kernel_size - 1)*dilation + 1 - stride
         self.pad_mode = pad_mode
 
-    def reset_parameters(self): keep_variance(self, self.in_channels*self.kernel_size[0])
+    def reset_parameters(self): keep_variance(self, self.in_channels//self.groups*self.kernel_size[0])
 
     def forward(self, x):
-        if packed(x, self) and 1 in (*self.stride, *self.dilation): return _convolve_packed(self, x)
+        plain = self.groups == 1 and 1 in (*self.stride, *self.dilation)
+        if plain and packed(x, self): return _convolve_packed(self, x)
         return self.step(x, ConvState())
 
     def new_state(self, batch=None) -> ConvState:

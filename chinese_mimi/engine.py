@@ -15,6 +15,7 @@ from weakref import WeakKeyDictionary
 
 import torch
 from .core import MimiError
+from .seanet import SeanetDecoder
 from .kernels import (
     DIRECT, F2_2, F2_3, F3_2, FORM_OUTPUTS, PADS, as_ordinary_conv, conv, ffi, kernels, matrix, pointer,
     quantizer, transformer)
@@ -278,9 +279,10 @@ class EngineDecoder(Half):
         return wav
 
 # %% ../nbs/16_engine.ipynb #a3fc5214
-def supported(network) -> bool:
-    "Whether the engine can run a network: on a CPU, in float32."
-    return network.device.type == "cpu" and network.dtype == torch.float32
+def supported(network, direction="encode") -> bool:
+    "Whether the engine can run a half of a network: on a CPU, in float32, and to decode, Mimi's decoder."
+    known = direction == "encode" or isinstance(network.decoder, SeanetDecoder)
+    return known and network.device.type == "cpu" and network.dtype == torch.float32
 
 HALVES = {
     "encode": (EngineEncoder, ("encoder", "encoder_transformer", "downsample", "quantizer")),

@@ -17,7 +17,7 @@ from .audio import StreamingResampler
 
 # %% ../nbs/60_live.ipynb #a48f0006
 class LiveStream:
-    """16-bit mono samples of a microphone in, 16-bit samples at the codec's rate out. The state is that of the
+    """16-bit mono samples of a microphone in, 16-bit samples at the codec's output rate out. The state is that of the
     streaming resampler, encoder and decoder."""
     def __init__(self,
         codec,      # a `Mimi`

@@ -7,6 +7,8 @@ __all__ = ['encoder_strides', 'expected_shapes', 'check_tensors', 'foreign_names
            'to_style', 'check_size', 'from_style']
 
 # %% ../nbs/09_names.ipynb #3deb2a72
+import re
+
 import torch
 from .core import MimiError
 from .config import CodecConfig
@@ -66,27 +68,73 @@ def _decoder_shapes(config):
     return out | _conv_shapes("decoder.conv_out", 1, width, s.last_kernel_size, bias=1)
 
 # %% ../nbs/09_names.ipynb #2b08622c
-def _quantizer_shapes(config):
+def _quantizer_shapes(q, dim, codebook_dim, name):
     "Projections and codebooks of both branches"
-    q, dim, out = config.quantizer, config.seanet.dimension, {}
+    out = {}
     for part, n in ("semantic", q.n_semantic), ("acoustic", q.n_codebooks - q.n_semantic):
-        out[f"quantizer.{part}.input_proj.weight"] = q.codebook_dim, dim, 1
-        out[f"quantizer.{part}.output_proj.weight"] = dim, q.codebook_dim, 1
+        out[f"{name}.{part}.input_proj.weight"] = codebook_dim, dim, 1
+        out[f"{name}.{part}.output_proj.weight"] = dim, codebook_dim, 1
         for k in range(n):
-            book = f"quantizer.{part}.codebooks.{k}"
-            out |= {f"{book}.embedding_sum": (q.codebook_size, q.codebook_dim), f"{book}.usage": (q.codebook_size,),
+            book = f"{name}.{part}.codebooks.{k}"
+            out |= {f"{book}.embedding_sum": (q.codebook_size, codebook_dim), f"{book}.usage": (q.codebook_size,),
                     f"{book}.initialized": (1,)}
     return out
+
+# %% ../nbs/09_names.ipynb #4ee65b67
+def _gated_transformer_shapes(d, name):
+    "The transformer before the convolutions of a `Qwen3DecoderConfig`"
+    width, out = d.hidden_size, _conv_shapes(f"{name}.conv_in", d.dimension, d.codebook_dim, 3, bias=d.dimension)
+    out |= _conv_shapes(f"{name}.input_proj", width, d.dimension, bias=width)
+    heads = dict(q=d.n_heads, k=d.n_kv_heads, v=d.n_kv_heads)
+    for i in range(d.n_layers):
+        layer = f"{name}.layers.{i}"
+        for k in 1, 2: out |= {f"{layer}.norm{k}.weight": (width,), f"{layer}.scale{k}": (width,)}
+        out |= {f"{layer}.attention.{p}_proj.weight": (n*d.head_dim, width) for p, n in heads.items()}
+        out[f"{layer}.attention.out_proj.weight"] = width, d.n_heads*d.head_dim
+        out |= {f"{layer}.{part}.weight": (d.dim_feedforward, width) for part in ("gate", "linear1")}
+        out[f"{layer}.linear2.weight"] = width, d.dim_feedforward
+    return out | {f"{name}.norm.weight": (width,)} | _conv_shapes(
+        f"{name}.output_proj", d.dimension, width, bias=d.dimension)
+
+# %% ../nbs/09_names.ipynb #c5e4c414
+def _snake_shapes(name, width): return {f"{name}.alpha": (width,), f"{name}.beta": (width,)}
+
+def _snake_block_shapes(name, width, stride):
+    "A transposed convolution that halves the width, and three residual units"
+    half = width//2
+    out = _snake_shapes(f"{name}.act", width) | _conv_shapes(f"{name}.up", width, half, 2*stride, bias=half)
+    for j in range(3):
+        unit = f"{name}.units.{j}"
+        out |= _snake_shapes(f"{unit}.act1", half) | _conv_shapes(f"{unit}.conv1", half, half, 7, bias=half)
+        out |= _snake_shapes(f"{unit}.act2", half) | _conv_shapes(f"{unit}.conv2", half, half, 1, bias=half)
+    return out
+
+def _snake_decoder_shapes(d, name):
+    "The convolutions of a `Qwen3DecoderConfig`, from the latent on"
+    dim, width, out = d.dimension, d.n_filters, {}
+    for i, stride in enumerate(d.upsample_strides):
+        block = f"{name}.upsamples.{i}"
+        out |= _conv_shapes(f"{block}.up", dim, dim, stride, bias=dim) | _conv_shapes(f"{block}.conv", dim, 1, 7, bias=dim)
+        out |= {f"{block}.norm.weight": (dim,), f"{block}.norm.bias": (dim,)}
+        out |= _conv_shapes(f"{block}.linear1", 4*dim, dim, bias=4*dim)
+        out |= _conv_shapes(f"{block}.linear2", dim, 4*dim, bias=dim) | {f"{block}.scale": (dim,)}
+    out |= _conv_shapes(f"{name}.conv_in", width, dim, 7, bias=width)
+    for i, stride in enumerate(d.strides): out |= _snake_block_shapes(f"{name}.blocks.{i}", width//2**i, stride)
+    last = width//2**len(d.strides)
+    return out | _snake_shapes(f"{name}.act", last) | _conv_shapes(f"{name}.conv_out", 1, last, 7, bias=1)
 
 # %% ../nbs/09_names.ipynb #e6218658
 def expected_shapes(config: CodecConfig) -> dict:
     "Native name -> shape of every tensor of a model, in the order of the signal."
-    t, dim, r = config.transformer, config.seanet.dimension, config.resample_stride
+    t, q, dim, r = config.transformer, config.quantizer, config.seanet.dimension, config.resample_stride
     downsample = {"downsample.weight": (dim, dim, 2*r)} if r > 1 else {}
+    encoder = {**_encoder_shapes(config), **_transformer_shapes(t, dim, "encoder_transformer"), **downsample,
+               **_quantizer_shapes(q, dim, q.codebook_dim, "quantizer")}
+    if d := config.qwen3_decoder:
+        return {**encoder, **_quantizer_shapes(q, d.codebook_dim, d.codebook_dim//2, "decoder_quantizer"),
+                **_gated_transformer_shapes(d, "decoder_transformer"), **_snake_decoder_shapes(d, "decoder")}
     upsample = {"upsample.weight": (dim, 1, 2*r)} if r > 1 else {}
-    return {**_encoder_shapes(config), **_transformer_shapes(t, dim, "encoder_transformer"), **downsample,
-            **_quantizer_shapes(config), **upsample, **_transformer_shapes(t, dim, "decoder_transformer"),
-            **_decoder_shapes(config)}
+    return {**encoder, **upsample, **_transformer_shapes(t, dim, "decoder_transformer"), **_decoder_shapes(config)}
 
 # %% ../nbs/09_names.ipynb #bc28ed66
 def _few(names, n=8):
@@ -148,7 +196,14 @@ _TRANSFORMERS = dict(
     semantic="semantic_residual_vector_quantizer", acoustic="acoustic_residual_vector_quantizer",
     codebook="layers.{}.codebook", embedding_sum="embed_sum", usage="cluster_usage", initialized="initialized")
 
-_STYLES = dict(kyutai=_KYUTAI, transformers=_TRANSFORMERS)
+_GATED = dict(
+    layers="layers",
+    words={"norm1": "input_layernorm", "norm2": "post_attention_layernorm",
+           "scale1": "self_attn_layer_scale.scale", "scale2": "mlp_layer_scale.scale",
+           "gate": "mlp.gate_proj", "linear1": "mlp.up_proj", "linear2": "mlp.down_proj",
+           "attention.out_proj": "self_attn.o_proj", "attention": "self_attn"})
+
+_STYLES = dict(kyutai=_KYUTAI, transformers=_TRANSFORMERS, qwen3=_TRANSFORMERS)
 
 # %% ../nbs/09_names.ipynb #22787935
 def _stack_index(side, module, n_blocks, r):
@@ -181,19 +236,51 @@ def _quantizer_name(style, rest):
     if word != "codebooks": return f"quantizer.{style[part]}.{word}.weight"
     return f"quantizer.{style[part]}.{style['codebook'].format(book[0])}.{style[book[1]]}"
 
+# %% ../nbs/09_names.ipynb #e3e1c98d
+_SNAKE = [  # beginnings of names in the decoder of Qwen3-TTS, first match; {}: numbers of blocks and units
+    (r"upsamples\.(\d+)\.up", "upsample.{}.0.conv"), (r"upsamples\.(\d+)\.conv", "upsample.{}.1.dwconv.conv"),
+    (r"upsamples\.(\d+)\.linear", "upsample.{}.1.pwconv"), (r"upsamples\.(\d+)\.scale", "upsample.{}.1.gamma"),
+    (r"upsamples\.(\d+)", "upsample.{}.1"), (r"conv_in", "decoder.0.conv"),
+    (r"blocks\.(\d+)\.act", "decoder.{}.block.0"), (r"blocks\.(\d+)\.up", "decoder.{}.block.1.conv"),
+    (r"blocks\.(\d+)\.units\.(\d+)\.(conv\d)", "decoder.{}.block.{}.{}.conv"),
+    (r"blocks\.(\d+)\.units\.(\d+)", "decoder.{}.block.{}")]
+
+def _snake_name(d, rest):
+    "The name in Qwen3-TTS of a tensor of the decoder's convolutions"
+    n = len(d.strides)
+    if rest.startswith("act."): return f"decoder.{n + 1}.{rest[4:]}"
+    if rest.startswith("conv_out"): return rest.replace("conv_out", f"decoder.{n + 2}.conv")
+    match, theirs = next((m, theirs) for ours, theirs in _SNAKE if (m := re.match(ours, rest)))
+    block, *unit = match.groups() or ("",)
+    if rest.startswith("blocks"): block = int(block) + 1
+    if unit: unit[0] = int(unit[0]) + 2
+    return theirs.format(block, *unit) + rest[match.end():]
+
+def _qwen3_name(d, side, rest):
+    "The name in Qwen3-TTS of a tensor of its decoder"
+    if side == "decoder": return _snake_name(d, rest)
+    if side == "decoder_quantizer": return _quantizer_name(_KYUTAI, rest)
+    if rest.startswith("layers"): return _transformer_name(_GATED, "pre_transformer", rest)
+    return rest.replace("conv_in", "pre_conv.conv") if rest.startswith("conv_in") else f"pre_transformer.{rest}"
+
 # %% ../nbs/09_names.ipynb #776b1cbd
+def _foreign_name(config, words, side, rest):
+    "The name of a tensor in the style of `words`, of the parts that every Mimi has"
+    if side in ("encoder", "decoder"): return _seanet_name(config, words, side, rest)
+    if side.endswith("_transformer"): return _transformer_name(words, side, rest)
+    return _quantizer_name(words, rest) if side == "quantizer" else f"{words[side]}.weight"
+
 def foreign_names(
     config: CodecConfig,
-    style: str,           # "kyutai" or "transformers"
+    style: str,           # "kyutai", "transformers" or "qwen3"
 ) -> dict:
-    "Native name -> name in another style; for transformers `{}` stands for q, k and v, which are stored apart."
-    words, out = _STYLES[style], {}
+    "Native name -> name in another style; `{}` stands for q, k and v where they are stored apart."
+    out, d = {}, config.qwen3_decoder
     for name in expected_shapes(config):
         side, _, rest = name.partition(".")
-        if side in ("encoder", "decoder"): out[name] = _seanet_name(config, words, side, rest)
-        elif side.endswith("_transformer"): out[name] = _transformer_name(words, side, rest)
-        elif side == "quantizer": out[name] = _quantizer_name(words, rest)
-        else: out[name] = f"{words[side]}.weight"
+        if not side.startswith("decoder") or not d: out[name] = _foreign_name(config, _STYLES[style], side, rest)
+        elif not rest.endswith(".initialized"): out[name] = f"decoder.{_qwen3_name(d, side, rest)}"
+        if style == "qwen3" and not side.startswith("decoder"): out[name] = f"encoder.{out[name]}"
     return out
 
 # %% ../nbs/09_names.ipynb #97460d60
@@ -219,7 +306,7 @@ def _split_names(names):
 def to_style(
     tensors: dict,        # native name -> tensor
     config: CodecConfig,
-    style: str,           # "kyutai" or "transformers"
+    style: str,           # "kyutai", "transformers" or "qwen3"
 ) -> dict:
     "The same weights under another style's names, rows of attention in its order."
     names, out, n_heads = foreign_names(config, style), {}, config.transformer.n_heads
@@ -237,19 +324,28 @@ def check_size(config, n_tensors, where="weights"):
     s, t, q = config.seanet, config.transformer, config.quantizer
     parts = dict(n_layers=t.n_layers, n_codebooks=q.n_codebooks, n_semantic=q.n_semantic,
                  n_residual_layers=s.n_residual_layers, strides=len(s.strides))
+    if d := config.qwen3_decoder: parts |= {"the decoder's n_layers": d.n_layers, "the decoder's strides": len(d.strides)}
     for key, n in parts.items():
         if n > n_tensors: raise MimiError(f"{where}: tensors do not fit the configuration; {key} is {n}, "
                                           f"but there are {n_tensors} tensors in all")
 
 # %% ../nbs/09_names.ipynb #3ceb4061
+def _without_unused(tensors, config):
+    "The tensors of a tokenizer of Qwen3-TTS without the codebooks that its encoder has beyond those in use"
+    book = re.compile(r"encoder\.quantizer\.acoustic_\w+\.layers\.(\d+)\.")
+    used = config.quantizer.n_codebooks - config.quantizer.n_semantic
+    numbers = {name: int(m[1]) for name in tensors if (m := book.match(name))}
+    return {name: t for name, t in tensors.items() if numbers.get(name, 0) < used}
+
 def from_style(
     tensors: dict,        # name in the style -> tensor
     config: CodecConfig,
-    style: str,           # "kyutai" or "transformers"
+    style: str,           # "kyutai", "transformers" or "qwen3"
     where="weights",      # first words of an error line
 ) -> dict:
     "The inverse of `to_style`, in full precision. Raises `MimiError` that lists by name what does not fit."
     check_size(config, len(tensors), where)
+    if style == "qwen3": tensors = _without_unused(tensors, config)
     names, shapes, n_heads = foreign_names(config, style), expected_shapes(config), config.transformer.n_heads
     split, expected = _split_names(names), {}
     for native, name in names.items():
@@ -261,4 +357,9 @@ def from_style(
         "Query, key and value as one tensor"
         return torch.cat([from_half_rotation(tensors[q], n_heads), from_half_rotation(tensors[k], n_heads), tensors[v]])
 
-    return {native: join(*split[native]) if native in split else tensors[name] for native, name in names.items()}
+    def native(name):
+        "A native tensor; codebooks that are stored without a mark are initialized"
+        if name not in names: return torch.ones(shapes[name])
+        return join(*split[name]) if name in split else tensors[names[name]]
+
+    return {name: native(name) for name in shapes}

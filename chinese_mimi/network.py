@@ -15,7 +15,7 @@ import torch
 from torch import nn
 from .config import CodecConfig
 from .conv import CausalConv1d, CausalConvTranspose1d, ConvState
-from .quantizer import SplitQuantizer
+from .quantizer import Codebook, SplitQuantizer
 from .seanet import SeanetDecoder, SeanetEncoder
 from .transformer import Transformer, TransformerState
 
@@ -49,6 +49,8 @@ class MimiNetwork(nn.Module):
     sample_rate = property(lambda self: self.config.sample_rate)                # Hz
     frame_rate = property(lambda self: self.config.frame_rate)                  # frames per second
     frame_size = property(lambda self: self.config.frame_size)                  # samples per frame
+    output_sample_rate = property(lambda self: self.config.output_sample_rate)  # Hz, of what the decoder gives
+    output_frame_size = property(lambda self: self.config.output_frame_size)    # its samples per frame
     n_codebooks = property(lambda self: self.config.quantizer.n_codebooks)
     device = property(lambda self: self.quantizer.codebooks[0].usage.device)
     dtype = property(lambda self: self.encoder.conv_in.weight.dtype)            # of the network; codebooks are float32
@@ -58,8 +60,16 @@ class MimiNetwork(nn.Module):
         x = self.encoder_transformer(self.encoder(wav))
         return x if self.downsample is None else self.downsample(x)
 
+    def dequantize(self, codes):
+        "The latent that the decoder takes, of tokens (B, n, F), -1 adding nothing: (B, D, F)."
+        return self.quantizer.decode(codes)
+
+    def decoder_latent(self, quantized, n_codebooks):
+        "The latent that the decoder takes in a training pass, of a `Quantized`: (B, D, F), with its gradient."
+        return quantized.output
+
     def synthesize(self, latent):
-        "The waveform of a quantized latent: (B, D, F) -> (B, 1, F * frame_size)."
+        "The waveform of a quantized latent: (B, D, F) -> (B, 1, F * output_frame_size)."
         x = latent if self.upsample is None else self.upsample(latent)
         return self.decoder(self.decoder_transformer(x))
 
@@ -73,7 +83,8 @@ class MimiNetwork(nn.Module):
         full = torch.autocast(wav.device.type, enabled=False)
         with nullcontext() if wav.device.type == "cpu" else full: latent = self.latent(wav).to(wav.dtype)
         with full: q = self.quantizer(latent, n_codebooks, unquantized, mask)
-        return MimiOutput(self.synthesize(q.output.to(wav.dtype)), q.codes, q.commitment, q.semantic, q.stats, latent)
+        with full: decoded = self.decoder_latent(q, n_codebooks).to(wav.dtype)
+        return MimiOutput(self.synthesize(decoded), q.codes, q.commitment, q.semantic, q.stats, latent)
 
 # %% ../nbs/14_network.ipynb #1ae2afb1
 @torch.no_grad()
@@ -83,8 +94,9 @@ def random_weights_(network: MimiNetwork, seed: int = 0) -> MimiNetwork:
     for name, p in network.named_parameters():
         if "scale" in name: p.uniform_(0, .3, generator=g)
         elif p.ndim > 1: p.normal_(0, 1.4/prod(p.shape[1:])**.5, generator=g)
-        else: p.normal_(0 if name.endswith("bias") else 1, .1, generator=g)
-    for book in network.quantizer.codebooks:
+        else: p.normal_(0 if name.endswith(("bias", "alpha", "beta")) else 1, .1, generator=g)
+    for book in network.modules():
+        if not isinstance(book, Codebook): continue
         book.embedding_sum.normal_(0, .8, generator=g)
         book.usage.uniform_(.5, 3.5, generator=g)
     return network.eval()
@@ -124,8 +136,8 @@ def new_decoder_state(network: MimiNetwork, batch=None) -> DecoderState:
     return DecoderState(*(_state_of(part, batch) for part in parts))
 
 def decode_step(network: MimiNetwork, codes, state: DecoderState):
-    "The next tokens of a stream, (B, n, F), -1 adding nothing, to samples (B, 1, F * frame_size); `state` is advanced."
-    x = network.quantizer.decode(codes)
+    "The next tokens of a stream, (B, n, F), -1 adding nothing, to (B, 1, F * output_frame_size); `state` is advanced."
+    x = network.dequantize(codes)
     if network.upsample is not None: x = network.upsample.step(x, state.upsample)
     return network.decoder.step(network.decoder_transformer.step(x, state.transformer), state.seanet)
 

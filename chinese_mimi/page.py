@@ -171,5 +171,5 @@ def masthead(longest: int) -> str:
 def live_panel(codecs: dict, limit: int) -> str:
     "The panel of the live mode: the models (name -> `Mimi`) for `live.js`, and `limit` in seconds."
     first = next(iter(codecs))
-    rates = {name: dict(rate=codec.sample_rate, kbps=kbps(codec, 1)) for name, codec in codecs.items()}
+    rates = {name: dict(rate=codec.output_sample_rate, kbps=kbps(codec, 1)) for name, codec in codecs.items()}
     return _fragment("live_panel", limit, dict(model=first, codebooks=codecs[first].n_codebooks, rates=rates))

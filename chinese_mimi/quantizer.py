@@ -136,6 +136,7 @@ class Quantized:
     commitment: torch.Tensor   # (B, F): mean squared distance of inputs to their codes, over the codebooks in use
     semantic: torch.Tensor     # (B, D, F): the quantized semantic branch alone
     stats: list                # one `CodebookStats` per codebook
+    vectors: tuple             # (B, F, C) of both branches, which their projections make the output of
 
 # %% ../nbs/13_quantizer.ipynb #40f4f29a
 class _Residual(nn.Module):
@@ -154,12 +155,16 @@ class _Residual(nn.Module):
             residual = residual - book.decode(codes[-1])
         return torch.stack(codes, 1)
 
-    def decode(self, codes):
-        "(B, n, F) -> (B, D, F); a code of -1 adds nothing"
+    def look_up(self, codes):
+        "(B, n, F) -> the sum of their vectors, (B, F, C); a code of -1 adds nothing"
         total = 0
         for book, c in zip(self.codebooks, codes.unbind(1)):
             total = total + book.decode(c.clamp(min=0)) * (c >= 0)[..., None]
-        return self.output_proj(total.transpose(1, 2).to(self.output_proj.weight.dtype))
+        return total
+
+    def decode(self, codes):
+        "(B, n, F) -> (B, D, F); a code of -1 adds nothing"
+        return self.output_proj(self.look_up(codes).transpose(1, 2).to(self.output_proj.weight.dtype))
 
     @torch.no_grad()
     def initialize(self, x, iters: int, generator, mask=None):
@@ -190,19 +195,21 @@ class ResidualQuantizer(_Residual):
             codes.append(c)
         return total, torch.stack(codes, 1), distance, stats
 
-    def _project_back(self, y): return self.output_proj(y.transpose(1, 2))
+    def project_back(self, vectors):
+        "(B, F, C) -> (B, D, F)"
+        return self.output_proj(vectors.transpose(1, 2))
 
     def forward(self, x, n=None, unquantized=None, mask=None):
-        """x (B, D, F), n (B,) codebooks for each item, unquantized (B,) bool, mask (B, F) bool -> the output and the
-        quantized latent, (B, D, F) both, codes (B, K, F), squared distances summed over the n codebooks (B, F), and
-        `CodebookStats`, one per codebook. An item without codebooks gives zeros, without a gradient."""
+        """x (B, D, F), n (B,) codebooks for each item, unquantized (B,) bool, mask (B, F) bool -> the vectors for the
+        decoder and the quantized ones, (B, F, C) both, codes (B, K, F), squared distances summed over the n codebooks
+        (B, F), and `CodebookStats`, one per codebook. An item without codebooks gives zeros, without a gradient."""
         z = self.input_proj(x).transpose(1, 2)
         z = z if z.dtype == torch.float64 else z.float()
         total, codes, distance, stats = self._quantize(z, n, mask)
         quantized = z + (total - z).detach()                    # straight through: its gradient is that of z
         if n is not None: quantized = torch.where((n > 0)[:, None, None], quantized, total)
         output = quantized if unquantized is None else torch.where(unquantized[:, None, None], z, quantized)
-        return self._project_back(output), self._project_back(quantized), codes, distance, stats
+        return output, quantized, codes, distance, stats
 
 # %% ../nbs/13_quantizer.ipynb #91131e11
 class SplitQuantizer(nn.Module):
@@ -236,11 +243,13 @@ class SplitQuantizer(nn.Module):
         """x (B, D, F); n (B,) codebooks for each item, all if None; unquantized (B,) bool, none if None; mask (B, F)
         bool: frames that are no padding, all if None. Codes are those of all codebooks, and so are statistics."""
         rest = None if n is None else n - self.cfg.n_semantic
-        s_output, semantic, s_codes, s_distance, s_stats = self.semantic(x, n, unquantized, mask)
-        a_output, _, a_codes, a_distance, a_stats = self.acoustic(x, rest, unquantized, mask)
+        s_vectors, semantic, s_codes, s_distance, s_stats = self.semantic(x, n, unquantized, mask)
+        a_vectors, _, a_codes, a_distance, a_stats = self.acoustic(x, rest, unquantized, mask)
         commitment = (s_distance + a_distance)/(self.cfg.n_codebooks if n is None else n[:, None])
         codes = torch.cat([s_codes, a_codes], 1)
-        return Quantized(s_output + a_output, codes, commitment, semantic, s_stats + a_stats)
+        output = self.semantic.project_back(s_vectors) + self.acoustic.project_back(a_vectors)
+        semantic = self.semantic.project_back(semantic)
+        return Quantized(output, codes, commitment, semantic, s_stats + a_stats, (s_vectors, a_vectors))
 
     @torch.no_grad()
     def initialize(self, x, generator, mask=None):

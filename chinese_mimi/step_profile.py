@@ -70,7 +70,7 @@ def noise_batch(cfg: TrainConfig, step=0, dim=1024):
     "A batch as the loader gives them, of noise; `dim` is the size of the teacher's features."
     g = torch.Generator().manual_seed(step)
     n, frames = cfg.data.batch_size*cfg.optim.accumulate, cfg.segment_frames
-    return dict(wav=.1*torch.randn(n, 1, frames*cfg.model.frame_size, generator=g),
+    return dict(wav=.1*torch.randn(n, 1, frames*cfg.model.output_frame_size, generator=g),
                 features=torch.randn(n, frames, dim, generator=g), n_frames=torch.full((n,), frames),
                 ids=["noise"]*n, index=step*n + torch.arange(n))
 

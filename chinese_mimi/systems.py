@@ -245,7 +245,8 @@ def left_out_distances(
     for k in None, *range(len(codes)):
         rest = codes.clone()
         if k is not None: rest[k] = -1
-        distances.append(mel_distance(wav, decode_long(codec, rest, wav.shape[-1]), codec.sample_rate))
+        out = resample(decode_long(codec, rest, wav.shape[-1]), codec.output_sample_rate, codec.sample_rate)
+        distances.append(mel_distance(wav, out, codec.sample_rate))
     return distances
 
 # %% ../nbs/50_systems.ipynb #3d05a45a
@@ -271,7 +272,7 @@ def run_systems(
         wav = read(path, codec.sample_rate)
         codes, outputs = _run_model(codec, wav, [s for s in systems if s.model == label])
         result.codes[label] = codes.to(torch.int32).numpy()
-        result.outputs += [replace(o, wav=resample(o.wav, codec.sample_rate, sr)) for o in outputs]
+        result.outputs += [replace(o, wav=resample(o.wav, codec.output_sample_rate, sr)) for o in outputs]
         # the codebooks of a model that was never trained contribute nothing
         if leave_out and codec.quantizer.initialized: result.left_out[label] = left_out_distances(codec, wav, codes)
     result.outputs += [_run_opus(result.wav, sr, s.kbps) for s in systems if s.model == OPUS]

@@ -5,7 +5,8 @@
 # %% auto #0
 __all__ = ['SHARD_ROWS', 'nested_tokens', 'write_shard', 'read_note', 'find_shards', 'damaged_shard', 'read_row',
            'read_utterance', 'decode_utterance', 'encode_batch', 'BatchEncoder', 'encoded_batches', 'TokenSummary',
-           'summarize_tokens', 'rows_digest', 'check_note', 'TokenJob', 'check_codebook_size', 'tokenize']
+           'summarize_tokens', 'rows_digest', 'check_note', 'TokenJob', 'check_codebook_size', 'tokenize',
+           'write_jsonl']
 
 # %% ../nbs/37_tokenize.ipynb #b914e95a
 import hashlib, io, json
@@ -18,9 +19,9 @@ import torch
 from .bitstream import CmimiHeader
 from .core import (
     ConfigError, MimiError, atomic_write, available_cpus, check_distinct, check_folder, local_world_size,
-    optional_import, plural)
+    atomic_open, optional_import, plural)
 from .files import codebook_count, decode_blocks, encode_long
-from .manifest import read_manifest
+from .manifest import audio_path, read_manifest
 from .shards import (
     Failure, ShardJob, apply_to_readable, check_ids, failed_rows, load_audio, plan_shards, run_shards)
 
@@ -311,3 +312,33 @@ def tokenize(
         reason = f"this manifest has rows for {len(job.shards)} shards only"
         raise ConfigError(f"{foreign[0]}: {reason}; take a new folder, or delete this one")
     return run_shards(job)
+
+# %% ../nbs/37_tokenize.ipynb #84eff772
+def _read_rows(file, *columns):
+    "The rows of a shard as dicts. Raises `MimiError` for a damaged one"
+    pa, pq = _parquet()
+    try:
+        with open(file, "rb") as f:
+            for batch in pq.ParquetFile(f, page_checksum_verification=True).iter_batches(100, columns=list(columns)):
+                yield from batch.to_pylist()
+    except (OSError, pa.ArrowException, ValueError, KeyError): raise damaged_shard(file) from None
+
+def write_jsonl(
+    shards,           # a folder of token shards, or one
+    manifest,         # that they were made from
+    target,           # the .jsonl file, written whole or not at all
+    ref_audio=None,   # path of the reference recording, named in each row
+):
+    """Token shards as JSON lines with `audio`, `text`, `audio_codes` (a list of frames, each a code per codebook) and
+    `ref_audio`, which the fine-tuning of Qwen3-TTS reads. Raises `MimiError`, also where the manifest is another one."""
+    check_distinct(manifest, target)
+    sources = iter(read_manifest(manifest))
+    with atomic_open(target) as f:
+        for file in find_shards(shards):
+            for row in _read_rows(file, "id", "text", "tokens"):
+                source = next((r for r in sources if r["id"] == row["id"]), None)
+                if source is None: raise ConfigError(f"{manifest}: has no {row['id']!r} here, but {file} has")
+                line = dict(audio=str(audio_path(source)), text=row["text"] or "")
+                line |= dict(audio_codes=[list(frame) for frame in zip(*row["tokens"])])
+                if ref_audio: line["ref_audio"] = str(ref_audio)
+                f.write((json.dumps(line, ensure_ascii=False) + "\n").encode())

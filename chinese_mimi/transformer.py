@@ -110,7 +110,7 @@ class KVCache:
     def _renew(self, past, n):
         "A new buffer with the last `past` steps at its front and space for at least n more"
         last = self.kv[:, :, :, self.end - past:self.end]
-        capacity = max(self.kv.shape[3], 4*self.context, past + n)
+        capacity = max(self.kv.shape[3], min(4*self.context, 2*(past + n)), past + n)
         with torch.inference_mode(False):   # made inside inference_mode it could not be written to outside
             self.kv = last.new_empty(*last.shape[:3], capacity, last.shape[4])
         self.kv[:, :, :, :past] = last

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['fingerprint', 'read_safetensors', 'default_card', 'tuned_card', 'write_native', 'save_native', 'read_config',
            'infer_config', 'to_transformers', 'transformers_runs', 'save_transformers', 'to_kyutai', 'save_kyutai',
-           'hub_options', 'check_keywords', 'hub_error', 'locate', 'load_weights', 'convert']
+           'save_qwen3', 'hub_options', 'check_keywords', 'hub_error', 'locate', 'load_weights', 'convert']
 
 # %% ../nbs/18_weights.ipynb #2b9899de
 import dataclasses, hashlib, inspect, json, math, os, re, warnings
@@ -13,18 +13,19 @@ from importlib.resources import files
 from pathlib import Path
 import torch
 from .core import ConfigError, MimiError, atomic_dir, atomic_write, check_distinct, recover_folder
-from .config import CodecConfig, load_codec_config, preset, to_yaml, _read_yaml
+from .config import CodecConfig, Qwen3DecoderConfig, load_codec_config, preset, to_yaml, _read_yaml
 from .signals import shipped
 from .names import check_size, check_tensors, encoder_strides, from_style, to_style, _few
 
 # %% ../nbs/18_weights.ipynb #478fc4be
 def _codebook_names(tensors):
-    "Names of the codebooks of a native model, semantic ones first"
-    for part in "semantic", "acoustic":
-        k = 0
-        while f"quantizer.{part}.codebooks.{k}.usage" in tensors:
-            yield f"quantizer.{part}.codebooks.{k}"
-            k += 1
+    "Names of the codebooks of a native model, semantic ones first; a decoder's own follow those of its encoder"
+    for quantizer in "quantizer", "decoder_quantizer":
+        for part in "semantic", "acoustic":
+            k = 0
+            while f"{quantizer}.{part}.codebooks.{k}.usage" in tensors:
+                yield f"{quantizer}.{part}.codebooks.{k}"
+                k += 1
 
 def fingerprint(
     tensors: dict,  # native name -> tensor
@@ -339,12 +340,78 @@ def _from_transformers(tree, path):
     except (TypeError, ValueError, ArithmeticError): raise _no_model(path) from None
     return _translate(tree, _TRANSFORMERS_KEYS, _TRANSFORMERS_FIXED, path)
 
+# %% ../nbs/18_weights.ipynb #2ba125ab
+_QWEN3_KEYS = {
+    "codebook_dim": "codebook_dim",
+    "latent_dim": "dimension",
+    "hidden_size": "hidden_size",
+    "num_hidden_layers": "n_layers",
+    "num_attention_heads": "n_heads",
+    "num_key_value_heads": "n_kv_heads",
+    "head_dim": "head_dim",
+    "intermediate_size": "dim_feedforward",
+    "sliding_window": "context",
+    "layer_scale_initial_scale": "layer_scale",
+    "rope_theta": "max_period",
+    "rms_norm_eps": "norm_eps",
+    "upsampling_ratios": "upsample_strides",
+    "decoder_dim": "n_filters",
+    "upsample_rates": "strides",
+}
+_QWEN3_FIXED = {"attention_bias": False, "hidden_act": "silu"}
+
+def _qwen3_decoder(tree, path):
+    "The `Qwen3DecoderConfig` of the decoder's keys"
+    from omegaconf import OmegaConf
+    _require(tree, _QWEN3_FIXED, f"{path}: decoder_config")
+    cfg = OmegaConf.structured(Qwen3DecoderConfig())
+    for foreign, native in _QWEN3_KEYS.items():
+        if foreign not in tree: continue
+        try: OmegaConf.update(cfg, native, tree[foreign])
+        except Exception:
+            raise MimiError(f"{path}: decoder_config.{foreign}: {tree[foreign]!r} cannot be used") from None
+    return OmegaConf.to_object(cfg)
+
+# %% ../nbs/18_weights.ipynb #02049b8b
+_QWEN3_TYPE = "qwen3_tts_tokenizer_12hz"
+
+def _section(tree, key, path):
+    "A mapping in a config.json, empty where it is missing"
+    section = tree.get(key) or {}
+    if isinstance(section, dict): return section
+    raise MimiError(f"{path}: {key}: {section!r} cannot be used")
+
+def _check_codebooks(used, encoder, decoder, path):
+    "Raise `MimiError` unless encoder and decoder of a tokenizer of Qwen3-TTS have the codebooks it uses"
+    q = encoder.quantizer
+    if not isinstance(used, int) or not q.n_semantic < used <= q.n_codebooks:
+        raise MimiError(f"{path}: encoder_valid_num_quantizers: {used!r}, but its encoder has {q.n_codebooks} codebooks")
+    expected = {"num_quantizers": used, "codebook_size": q.codebook_size}
+    for key, value in expected.items():
+        if decoder.get(key, value) != value:
+            raise MimiError(f"{path}: decoder_config.{key}: {decoder[key]!r}, but its encoder has {value}")
+
+def _from_qwen3(tree, path):
+    "The `CodecConfig` of the keys of Qwen3-TTS's config.json"
+    if tree["model_type"] != _QWEN3_TYPE:
+        raise MimiError(f"{path}: model_type is {tree['model_type']!r}; of Qwen3-TTS's tokenizers only that at 12.5 Hz "
+                        f"({_QWEN3_TYPE}) is a Mimi")
+    encoder, decoder = (_section(tree, f"{half}_config", path) for half in ("encoder", "decoder"))
+    config = _from_transformers(encoder | {"model_type": "mimi"}, f"{path}: encoder_config")
+    used = tree.get("encoder_valid_num_quantizers", 16)
+    _check_codebooks(used, config, decoder, path)
+    config.quantizer.n_codebooks = used
+    config.transformer.context = max(config.transformer.context, encoder.get("max_position_embeddings", 8000))
+    config.qwen3_decoder = _qwen3_decoder(decoder, path)
+    return config.validate(path)
+
 # %% ../nbs/18_weights.ipynb #f2586297
 def read_config(
-    path,  # ours or the original's YAML, or transformers' config.json
+    path,  # ours or the original's YAML, or the config.json of transformers or Qwen3-TTS
 ) -> CodecConfig:
     "The `CodecConfig` of a file of any of the formats. Raises `MimiError`."
     tree = _read_tree(path)
+    if str(tree.get("model_type")).startswith("qwen3_tts"): return _from_qwen3(tree, path)
     if "model_type" in tree: return _from_transformers(tree, path)
     if "ratios" in (tree.get("seanet") or {}): return _from_original(tree, path)
     return load_codec_config(path)
@@ -409,6 +476,7 @@ def infer_config(
 def _transformers_obstacle(config):
     "Why `MimiModel` cannot hold a model; None where it can"
     quantizer, strides = config.quantizer, encoder_strides(config)
+    if config.qwen3_decoder: return "it needs Mimi's decoder, and this one has that of Qwen3-TTS; take --to qwen3 or native"
     size = quantizer.codebook_size
     steps = config.sample_rate / config.hop_length
     if strides != config.seanet.strides[::-1]:
@@ -467,6 +535,15 @@ _FEATURE_EXTRACTOR = {
     "overlap": None,
 }
 
+def _write_foreign(folder, config, tensors, tree, card):
+    "Write a folder as transformers reads it: tensors, the dict of config.json, a feature extractor and a card"
+    extractor = _FEATURE_EXTRACTOR | {"sampling_rate": config.sample_rate}
+    with atomic_dir(_replaceable(folder)) as d:
+        _write_safetensors(d/"model.safetensors", tensors)
+        atomic_write(d/"config.json", json.dumps(tree, indent=2) + "\n")
+        atomic_write(d/"preprocessor_config.json", json.dumps(extractor, indent=2) + "\n")
+        atomic_write(d/"README.md", card)
+
 def save_transformers(
     folder,               # made, or replaced where it holds a saved model and nothing else
     config: CodecConfig,
@@ -475,12 +552,7 @@ def save_transformers(
 ):
     "A folder that `transformers.MimiModel.from_pretrained` and `AutoFeatureExtractor` take. Raises `MimiError`."
     tree, renamed = to_transformers(config, tensors)
-    extractor = _FEATURE_EXTRACTOR | {"sampling_rate": config.sample_rate}
-    with atomic_dir(_replaceable(folder)) as d:
-        _write_safetensors(d/"model.safetensors", renamed)
-        atomic_write(d/"config.json", json.dumps(tree, indent=2) + "\n")
-        atomic_write(d/"preprocessor_config.json", json.dumps(extractor, indent=2) + "\n")
-        atomic_write(d/"README.md", model_card or default_card(config, tensors))
+    _write_foreign(folder, config, renamed, tree, model_card or default_card(config, tensors))
 
 # %% ../nbs/18_weights.ipynb #0d0a7481
 def to_kyutai(
@@ -489,6 +561,8 @@ def to_kyutai(
 ) -> dict:
     "Kyutai's name -> tensor. Raises `MimiError` when the model is not of exactly the shape built into Kyutai's code."
     tensors = check_tensors(tensors, config)
+    if config.qwen3_decoder:
+        raise MimiError("Kyutai's code needs Mimi's decoder, and this model has that of Qwen3-TTS; take --to qwen3 or native")
     tree, released = dataclasses.asdict(config), dataclasses.asdict(preset("mimi-24khz"))
     keys = [*_TRANSFORMERS_KEYS.values(), "seanet.encoder_strides", "seanet.first_pad_mode"]
     keys.remove("transformer.layer_scale")
@@ -510,6 +584,37 @@ def save_kyutai(
         raise ConfigError(f"{file}: is a folder; Kyutai's format is one file, name one that ends in .safetensors")
     card = model_card or default_card(config, tensors)
     _write_safetensors(file, to_kyutai(config, tensors), {"model_card": card})
+
+# %% ../nbs/18_weights.ipynb #78f8a5b4
+def _qwen3_config(config):
+    "The dict of config.json"
+    d, steps = config.qwen3_decoder, config.transformer.context
+    decoder = {foreign: getattr(d, native) for foreign, native in _QWEN3_KEYS.items()} | _QWEN3_FIXED
+    books = {"num_quantizers": config.quantizer.n_codebooks, "codebook_size": config.quantizer.codebook_size}
+    return {
+        "architectures": ["Qwen3TTSTokenizerV2Model"],
+        "model_type": _QWEN3_TYPE,
+        "dtype": "float32",
+        "encoder_config": _transformers_config(config) | {"max_position_embeddings": steps},
+        "decoder_config": decoder | books,
+        "encoder_valid_num_quantizers": config.quantizer.n_codebooks,
+        "input_sample_rate": config.sample_rate,
+        "output_sample_rate": config.output_sample_rate,
+        "encode_downsample_rate": config.frame_size,
+        "decode_upsample_rate": config.output_frame_size,
+    }
+
+def save_qwen3(
+    folder,               # made, or replaced where it holds a saved model and nothing else
+    config: CodecConfig,
+    tensors: dict,        # native name -> tensor
+    model_card: str=None, # text of README.md; one is written when None
+):
+    "A folder that the package `qwen-tts` takes. Raises `MimiError` for a model with Mimi's decoder."
+    if not config.qwen3_decoder:
+        raise MimiError("Qwen3-TTS needs a decoder of its own, and this model has Mimi's; take --to transformers or native")
+    renamed = to_style(check_tensors(tensors, config), config, "qwen3")
+    _write_foreign(folder, config, renamed, _qwen3_config(config), model_card or default_card(config, tensors))
 
 # %% ../nbs/18_weights.ipynb #8c9fdf5e
 def _is_state_dict(x):
@@ -549,8 +654,8 @@ def _original_config(path):
 
 # %% ../nbs/18_weights.ipynb #0e209e3a
 _FIRST_TENSOR = {"native": "encoder.conv_in.weight", "kyutai": "encoder.model.0.conv.conv.weight",
-                 "transformers": "encoder.layers.0.conv.weight"}
-_NAME_PATTERN = {"kyutai": r"(encoder|decoder)(_transformer)?\.model\.|quantizer\.rvq_",
+                 "transformers": "encoder.layers.0.conv.weight", "qwen3": "decoder.pre_conv.conv.weight"}
+_NAME_PATTERN = {"qwen3": r"encoder\.(encoder|quantizer)|decoder\.(pre_|upsample|decoder)", "kyutai": r"(encoder|decoder)(_transformer)?\.model\.|quantizer\.rvq_",
                  "transformers": r"(encoder|decoder)\.layers\.|quantizer\.\w+_residual_vector_quantizer\.",
                  "native": r"(encoder|decoder)\.blocks\.|quantizer\.(semantic|acoustic)\."}
 
@@ -712,7 +817,7 @@ def _warn_of_guess(config, path):
                   "taken, as in Kyutai's release; give the right ones with config= (convert --config)", stacklevel=4)
 
 def _load_foreign(path, tensors, averaged, config, info):
-    "From tensors under the names of transformers or Kyutai"
+    "From tensors under the names of transformers, Kyutai or Qwen3-TTS"
     kind = info["kind"]
     if not averaged: raise MimiError(f"{path}: holds one set of weights; leave out averaged=False (--raw)")
     if config is None and kind == "kyutai":
@@ -730,7 +835,7 @@ def _model_card(path, metadata, kind):
     return readme.read_text(encoding="utf-8", errors="replace")
 
 def load_weights(
-    src,            # a shipped name, our or a transformers folder, Kyutai's .safetensors, a Chinese-Mimi .pt, a hub id
+    src,            # a shipped name, a folder (ours, transformers', Qwen3-TTS's), Kyutai's file, an original .pt, a hub id
     averaged=True,  # the EMA weights; False: the plain ones, where a checkpoint has both
     config=None,    # `CodecConfig` or a file with one, for weights that come without
     hub={},         # for a hub id: `revision`, `token`, `cache_dir`, ... of `huggingface_hub.snapshot_download`
@@ -756,14 +861,15 @@ def load_weights(
 def convert(
     src,            # whatever `load_weights` takes
     dst,            # a folder, or for Kyutai's format a file
-    to: str,        # "native", "transformers" or "kyutai"
+    to: str,        # "native", "transformers", "kyutai" or "qwen3"
     averaged=True,  # the EMA weights; False: the plain ones
     config=None,    # `CodecConfig` or a file with one, for weights that come without
 ) -> dict:
     """Write a model in another format, its card along with it; returns the info of `load_weights`.
     Raises `MimiError` where that cannot be exact."""
-    save = {"native": save_native, "transformers": save_transformers, "kyutai": save_kyutai}.get(to)
-    if save is None: raise ConfigError(f"--to {to}: is unknown; native, transformers or kyutai")
+    formats = {"native": save_native, "transformers": save_transformers, "kyutai": save_kyutai, "qwen3": save_qwen3}
+    save = formats.get(to)
+    if save is None: raise ConfigError(f"--to {to}: is unknown; {', '.join(formats)}")
     config, tensors, info = load_weights(src, averaged, config)
     folder = Path(info["path"]).parent
     for read in info["path"], folder, *(folder/name for name in _SAVED): check_distinct(read, dst)
