@@ -32,20 +32,13 @@ def _in_transformers(codec):
         return MimiModel.from_pretrained(f"{tmp}/model", dtype=codec.dtype).to(codec.device).eval()
 
 # %% ../nbs/21_check.ipynb #e83df96c
-class Qwen3Peer:
-    """The package `qwen-tts`, in a process of the Python of its own environment, with a model loaded: a context.
-    Raises `MimiError` where it cannot run there."""
-    def __init__(self,
-        python,   # the program, such as ENVIRONMENT/bin/python
-        folder,   # of `save_qwen3`
-    ):
+class _Pipe:
+    "A process of another Python that answers arrays with arrays: a context"
+    def __init__(self, python, *words):
         self.python, self.errors = str(python), tempfile.TemporaryFile("w+")
-        program = str(files("chinese_mimi")/"assets"/"qwen3_tts_peer.py")
-        command = [self.python, program, str(folder), str(torch.get_num_threads())]
         pipes = dict(stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self.errors)
-        try: self.process = subprocess.Popen(command, **pipes)
+        try: self.process = subprocess.Popen([self.python, *map(str, words)], **pipes)
         except OSError as e: raise MimiError(f"{self.python}: cannot be run ({e.strerror})") from None
-        self.version = self.receive()[0]["version"]
 
     def receive(self):
         "The (header, array) of an answer"
@@ -66,6 +59,25 @@ class Qwen3Peer:
         self.process.stdin.flush()
         return torch.from_numpy(self.receive()[1].copy())
 
+    def __enter__(self): return self
+
+    def __exit__(self, *error):
+        self.process.kill()
+        self.process.wait()
+        for pipe in self.process.stdin, self.process.stdout, self.errors: pipe.close()
+
+# %% ../nbs/21_check.ipynb #2ef38aba
+class Qwen3Peer(_Pipe):
+    """The package `qwen-tts`, in a process of the Python of its own environment, with a model loaded: a context.
+    Raises `MimiError` where it cannot run there."""
+    def __init__(self,
+        python,   # the program, such as ENVIRONMENT/bin/python
+        folder,   # of `save_qwen3`
+    ):
+        program = files("chinese_mimi")/"assets"/"qwen3_tts_peer.py"
+        super().__init__(python, program, folder, torch.get_num_threads())
+        self.version = self.receive()[0]["version"]
+
     def encode(self, wav):
         "(B, 1, T) -> (B, K, F)"
         return self.ask("encode", wav[:, 0].float().cpu().numpy())
@@ -73,13 +85,6 @@ class Qwen3Peer:
     def decode(self, codes):
         "(B, K, F) -> (B, 1, T)"
         return self.ask("decode", codes.cpu().numpy())[:, None]
-
-    def __enter__(self): return self
-
-    def __exit__(self, *error):
-        self.process.kill()
-        self.process.wait()
-        for pipe in self.process.stdin, self.process.stdout, self.errors: pipe.close()
 
 # %% ../nbs/21_check.ipynb #8e86290a
 def _test_signal(codec):
@@ -125,6 +130,7 @@ def _compare_transformers(codec, wav):
         rows.append(_token_row(f"tokens, {n} codebook{'s'*(n > 1)}", codec, wav, codes))
     return [*rows, _waveform_row("waveform", codec.decode(codes), peer.decode(codes).audio_values)], codes
 
+# %% ../nbs/21_check.ipynb #65f61dad
 CHUNK = 300   # frames; the official program decodes longer signals in pieces, which is not exact
 
 def _compare_qwen3(codec, wav, python):

@@ -486,7 +486,8 @@ def check(
     rows = check(codec, read(audio, codec.sample_rate) if audio else None, peer_python)
     result = [dict(what=what, result=result, ok=ok) for what, result, ok in rows]
     print_result(_check_text(rows), result, as_json)
-    if not all(ok for *_, ok in rows): raise MimiError(f"{model}: does not compute here what {'qwen-tts' if peer_python else 'transformers'} computes")
+    other = "qwen-tts" if peer_python else "transformers"
+    if not all(ok for *_, ok in rows): raise MimiError(f"{model}: does not compute here what {other} computes")
 
 # %% ../nbs/63_cli.ipynb #7bbc0bbc
 @app.command()

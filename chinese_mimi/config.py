@@ -118,6 +118,7 @@ class QuantizerConfig:
     check_every: int = 5                # steps between two searches for dead codes
     kmeans_iters: int = 50              # at initialization
 
+# %% ../nbs/01_config.ipynb #ce9664f0
 @dataclass
 class Qwen3DecoderConfig:
     "The decoder of Qwen3-TTS-Tokenizer-12Hz, in place of SEANet's: a transformer, ConvNeXt and SnakeBeta blocks."
@@ -149,23 +150,16 @@ class CodecConfig:
     qwen3_decoder: Optional[Qwen3DecoderConfig] = None  # the decoder, where it is not SEANet with its transformer
     extra_upsample: int = at_least(0, 0)                # stride of one more block of it, which `validate` appends
 
-    @property
-    def hop_length(self): return prod(self.seanet.strides)  # samples per latent step
-
-    @property
-    def frame_size(self): return round(self.sample_rate / self.frame_rate)  # samples per frame
-
-    @property
-    def resample_stride(self): return self.frame_size // self.hop_length  # latent steps per frame
+    hop_length = property(lambda self: prod(self.seanet.strides))                       # samples per latent step
+    frame_size = property(lambda self: round(self.sample_rate/self.frame_rate))         # samples per frame
+    resample_stride = property(lambda self: self.frame_size//self.hop_length)           # latent steps per frame
+    output_sample_rate = property(lambda self: round(self.output_frame_size*self.frame_rate))  # Hz
 
     @property
     def output_frame_size(self):
         "Samples that the decoder gives for a frame."
         decoder = self.qwen3_decoder
         return prod(decoder.upsample_strides)*prod(decoder.strides) if decoder else self.frame_size
-
-    @property
-    def output_sample_rate(self): return round(self.output_frame_size*self.frame_rate)  # Hz
 
     def n_frames(self, n_samples): return ceil(n_samples / self.frame_size)
 
@@ -184,7 +178,7 @@ class CodecConfig:
         _check_rates(self, prefix)
         _check_widths(self, prefix)
         _append_block(self, prefix)
-        if self.qwen3_decoder: _check_decoder(self.qwen3_decoder, self.frame_rate, f"{prefix}qwen3_decoder.")
+        if self.qwen3_decoder: _check_decoder(self, f"{prefix}qwen3_decoder.")
         return self
 
 # %% ../nbs/01_config.ipynb #dbbc4ea6
@@ -231,15 +225,17 @@ def _append_block(c, prefix):
     c.qwen3_decoder.strides = [*c.qwen3_decoder.strides, c.extra_upsample]
     c.extra_upsample = 0
 
-def _check_decoder(d, frame_rate, prefix):
-    "Heads, channels and rates of a `Qwen3DecoderConfig` fit together"
+def _check_decoder(c, prefix):
+    "Heads, channels and rates of the `Qwen3DecoderConfig` fit together"
+    d = c.qwen3_decoder
     _check(d.n_heads % d.n_kv_heads == 0, f"{prefix}n_kv_heads", f"{d.n_kv_heads} does not divide n_heads {d.n_heads}")
-    for key in "head_dim", "codebook_dim":
-        _check(getattr(d, key) % 2 == 0, prefix + key, f"{getattr(d, key)} is odd")
+    _check(d.head_dim % 2 == 0, f"{prefix}head_dim", f"{d.head_dim} is odd")
+    _check(d.codebook_dim == 2*c.quantizer.codebook_dim, f"{prefix}codebook_dim",
+           f"{d.codebook_dim} must be twice quantizer.codebook_dim {c.quantizer.codebook_dim}")
     _check(d.n_filters % 2**len(d.strides) == 0, f"{prefix}n_filters",
            f"{d.n_filters} cannot be halved at each of {len(d.strides)} strides")
-    rate = prod(d.upsample_strides)*prod(d.strides)*frame_rate
-    _check(abs(rate - round(rate)) < 1e-6, f"{prefix}strides", f"they make {rate:g} samples per second, no whole number")
+    rate = prod(d.upsample_strides)*prod(d.strides)*c.frame_rate
+    _check(abs(rate - round(rate)) < 1e-6, f"{prefix}strides", f"they make {rate:g} samples a second, no whole number")
 
 # %% ../nbs/01_config.ipynb #3079167c
 def _mimi_24khz():
@@ -532,7 +528,8 @@ def _validate_run(c):
 # %% ../nbs/01_config.ipynb #4e9360db
 def _section(kind):
     "The dataclass that a field's type is, or that it may be beside None; None for any other type"
-    return next((t for t in (kind, *get_args(kind)) if dataclasses.is_dataclass(t) and get_origin(kind) is not list), None)
+    kinds = [kind] if get_origin(kind) is list else [kind, *get_args(kind)]
+    return next(filter(dataclasses.is_dataclass, kinds), None)
 
 def _keys(cls, prefix=""):
     "(dotted key, type) of all fields of a dataclass"

@@ -68,11 +68,11 @@ def output_length(codec, n_samples: int) -> int:
 def decode_stream(
     codec,                # a `Mimi`
     blocks,               # iterable of (K, f) integers, f >= 0
-    n_samples=None,       # true length of the input, or a function called when the blocks are used up; None: whole frames
+    n_samples=None,       # true length of the input, or a function called after the last block; None: whole frames
     frames=BLOCK_FRAMES,  # given to the codec at a time
 ):
-    """Tokens to samples at constant memory: yields (1, n) float32 on the CPU, at the codec's output rate. The last block
-    is cut at the length."""
+    """Tokens to samples at constant memory: yields (1, n) float32 on the CPU, at the codec's output rate. The last
+    block is cut at the length."""
     decode, pending, done = codec.streaming_decoder(1), None, 0
     for block in blocks:
         for codes in as_tensor(block, "codes").split(frames, -1):

@@ -114,7 +114,8 @@ def _snake_decoder_shapes(d, name):
     dim, width, out = d.dimension, d.n_filters, {}
     for i, stride in enumerate(d.upsample_strides):
         block = f"{name}.upsamples.{i}"
-        out |= _conv_shapes(f"{block}.up", dim, dim, stride, bias=dim) | _conv_shapes(f"{block}.conv", dim, 1, 7, bias=dim)
+        out |= _conv_shapes(f"{block}.up", dim, dim, stride, bias=dim)
+        out |= _conv_shapes(f"{block}.conv", dim, 1, 7, bias=dim)
         out |= {f"{block}.norm.weight": (dim,), f"{block}.norm.bias": (dim,)}
         out |= _conv_shapes(f"{block}.linear1", 4*dim, dim, bias=4*dim)
         out |= _conv_shapes(f"{block}.linear2", dim, 4*dim, bias=dim) | {f"{block}.scale": (dim,)}
@@ -324,7 +325,8 @@ def check_size(config, n_tensors, where="weights"):
     s, t, q = config.seanet, config.transformer, config.quantizer
     parts = dict(n_layers=t.n_layers, n_codebooks=q.n_codebooks, n_semantic=q.n_semantic,
                  n_residual_layers=s.n_residual_layers, strides=len(s.strides))
-    if d := config.qwen3_decoder: parts |= {"the decoder's n_layers": d.n_layers, "the decoder's strides": len(d.strides)}
+    if d := config.qwen3_decoder:
+        parts |= {"the decoder's n_layers": d.n_layers, "the decoder's strides": len(d.strides)}
     for key, n in parts.items():
         if n > n_tensors: raise MimiError(f"{where}: tensors do not fit the configuration; {key} is {n}, "
                                           f"but there are {n_tensors} tensors in all")

@@ -31,8 +31,8 @@ class MimiOutput:
     latent: torch.Tensor       # (B, D, F): what was quantized
 
 # %% ../nbs/14_network.ipynb #08f0c082
-class MimiNetwork(nn.Module):
-    "The streaming neural codec of Moshi (arXiv:2410.00037, section 3.3) with random weights."
+class _Parts(nn.Module):
+    "The parts of a Mimi, with random weights"
     def __init__(self, config: CodecConfig):
         super().__init__()
         self.config = config.validate()
@@ -55,6 +55,9 @@ class MimiNetwork(nn.Module):
     device = property(lambda self: self.quantizer.codebooks[0].usage.device)
     dtype = property(lambda self: self.encoder.conv_in.weight.dtype)            # of the network; codebooks are float32
 
+# %% ../nbs/14_network.ipynb #d99f62a4
+class MimiNetwork(_Parts):
+    "The streaming neural codec of Moshi (arXiv:2410.00037, section 3.3) with random weights."
     def latent(self, wav):
         "The latent before quantization: (B, 1, F * frame_size) -> (B, D, F)."
         x = self.encoder_transformer(self.encoder(wav))

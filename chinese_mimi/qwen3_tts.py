@@ -208,8 +208,8 @@ class SnakeDecoder(nn.Module):
         return self.conv_out.step(self.act(x), state[-1]).clamp(-1, 1)
 
 # %% ../nbs/17_qwen3_tts.ipynb #e72418a3
-class Qwen3Network(MimiNetwork):
-    "A `MimiNetwork`; where its configuration has a `qwen3_decoder`, a tokenizer of Qwen3-TTS."
+class _WithDecoder(MimiNetwork):
+    "A `MimiNetwork`, with another decoder where its configuration has a `qwen3_decoder`"
     def __init__(self, config: CodecConfig):
         super().__init__(config)
         self.decoder_quantizer, d = None, config.qwen3_decoder
@@ -232,22 +232,25 @@ class Qwen3Network(MimiNetwork):
         "Whether the decoder has the vectors of the encoder's codebooks, or no codebooks of its own."
         if not self.decoder_quantizer: return True
         books = zip(self.quantizer.codebooks, self.decoder_quantizer.codebooks)
-        return all(a.vectors.shape == b.vectors.shape and torch.allclose(a.vectors, b.vectors) for a, b in books)
+        return all(torch.allclose(a.vectors, b.vectors) for a, b in books)
 
     @torch.no_grad()
     def share_codebooks(self):
-        "Give the decoder the encoder's codebooks, where it has its own and they are of one size."
-        if not self.decoder_quantizer or self.config.qwen3_decoder.codebook_dim != 2*self.config.quantizer.codebook_dim: return
+        "Give the decoder the encoder's codebooks, where it has its own."
+        if not self.decoder_quantizer: return
         for book, own in zip(self.quantizer.codebooks, self.decoder_quantizer.codebooks):
             own.load_state_dict(book.state_dict())
 
+# %% ../nbs/17_qwen3_tts.ipynb #63587751
+class Qwen3Network(_WithDecoder):
+    "A `MimiNetwork`; where its configuration has a `qwen3_decoder`, a tokenizer of Qwen3-TTS."
     def dequantize(self, codes):
         "The latent that the decoder takes, of tokens (B, n, F), -1 adding nothing: (B, D, F)."
         return (self.decoder_quantizer or self.quantizer).decode(codes)
 
     def decoder_latent(self, quantized, n_codebooks):
-        """The latent that the decoder takes in a training pass, of a `Quantized`: (B, D, F). It is made of the decoder's
-        own codebooks; its gradient goes straight through to the vectors that the encoder's quantized."""
+        """The latent that the decoder takes in a training pass, of a `Quantized`: (B, D, F). It is made of its own
+        codebooks; its gradient goes straight through to the vectors that the encoder's quantized."""
         if not self.decoder_quantizer: return super().decoder_latent(quantized, n_codebooks)
         codes, s, total = quantized.codes, self.config.quantizer.n_semantic, 0
         if n_codebooks is not None:

@@ -330,7 +330,7 @@ def write_jsonl(
     ref_audio=None,   # path of the reference recording, named in each row
 ):
     """Token shards as JSON lines with `audio`, `text`, `audio_codes` (a list of frames, each a code per codebook) and
-    `ref_audio`, which the fine-tuning of Qwen3-TTS reads. Raises `MimiError`, also where the manifest is another one."""
+    `ref_audio`, which the fine-tuning of Qwen3-TTS reads. Raises `MimiError`, also for another manifest."""
     check_distinct(manifest, target)
     sources = iter(read_manifest(manifest))
     with atomic_open(target) as f:

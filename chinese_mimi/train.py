@@ -139,8 +139,8 @@ def score_pair(ref, deg, sr) -> dict:
 def heard_at_input_rate(codec, out): return resample(out, codec.output_sample_rate, codec.sample_rate)
 
 def score_counts(codec, wav):
-    """The scores of an utterance, (1, T), by number of codebooks; and the reconstruction with all of them, (1, T), at its
-    rate."""
+    """The scores of an utterance, (1, T), by number of codebooks; and the reconstruction with all of them, (1, T), at
+    the rate of the codec's output."""
     codes, scores = codec.encode(wav[None]), {}
     for n in sorted({codec.n_codebooks, *(n for n in COUNTS if n < codec.n_codebooks)}):
         out = codec.decode(codes[:, :n])[0, :, :output_length(codec, wav.shape[-1])].float().cpu()

@@ -94,7 +94,9 @@ def freeze_decoder(codec: Mimi, modules, frozen=True):
         decodes = side.startswith("decoder") or side == "upsample" or side == "quantizer" and "output_proj" in rest
         if decodes and _module_of(name) in modules - set(codec.idle): p.requires_grad_(not frozen)
 
-def _module_of(name): return name.split(".parametrizations.")[0] if ".parametrizations." in name else name.rpartition(".")[0]
+def _module_of(name):
+    "The module that a parameter, perhaps of a normalized weight, belongs to"
+    return name.split(".parametrizations.")[0] if ".parametrizations." in name else name.rpartition(".")[0]
 
 # %% ../nbs/45_trainer.ipynb #4e07926a
 def keep_memory():
@@ -223,8 +225,9 @@ class Networks:
 
     def _new_generator(self, teacher_dim):
         codec = Mimi(self.cfg.model)
-        self.parent, self.loaded_books, self.loaded = None, codec.n_codebooks, set()    # info of the initial model; its
-        if self.cfg.init_from: self.parent, self.loaded_books, self.loaded = start_from(codec, self.cfg)  # codebooks, modules
+        # of the initial model: its info, how many codebooks it has, and the names of its modules
+        self.parent, self.loaded_books, self.loaded = None, codec.n_codebooks, set()
+        if self.cfg.init_from: self.parent, self.loaded_books, self.loaded = start_from(codec, self.cfg)
         else: codec.share_codebooks()
         if self.cfg.optim.weight_norm: normalize_weights(codec)
         return Generator(codec, teacher_dim)

@@ -385,7 +385,7 @@ def _check_codebooks(used, encoder, decoder, path):
     "Raise `MimiError` unless encoder and decoder of a tokenizer of Qwen3-TTS have the codebooks it uses"
     q = encoder.quantizer
     if not isinstance(used, int) or not q.n_semantic < used <= q.n_codebooks:
-        raise MimiError(f"{path}: encoder_valid_num_quantizers: {used!r}, but its encoder has {q.n_codebooks} codebooks")
+        raise MimiError(f"{path}: encoder_valid_num_quantizers: {used!r}, but its encoder has {q.n_codebooks}")
     expected = {"num_quantizers": used, "codebook_size": q.codebook_size}
     for key, value in expected.items():
         if decoder.get(key, value) != value:
@@ -473,10 +473,12 @@ def infer_config(
                         "give the configuration with config=") from None
 
 # %% ../nbs/18_weights.ipynb #826fa5a1
+_NOT_MIMIS = "it needs Mimi's decoder, and this one has that of Qwen3-TTS"
+
 def _transformers_obstacle(config):
     "Why `MimiModel` cannot hold a model; None where it can"
     quantizer, strides = config.quantizer, encoder_strides(config)
-    if config.qwen3_decoder: return "it needs Mimi's decoder, and this one has that of Qwen3-TTS; take --to qwen3 or native"
+    if config.qwen3_decoder: return f"{_NOT_MIMIS}; take --to qwen3 or native"
     size = quantizer.codebook_size
     steps = config.sample_rate / config.hop_length
     if strides != config.seanet.strides[::-1]:
@@ -562,7 +564,7 @@ def to_kyutai(
     "Kyutai's name -> tensor. Raises `MimiError` when the model is not of exactly the shape built into Kyutai's code."
     tensors = check_tensors(tensors, config)
     if config.qwen3_decoder:
-        raise MimiError("Kyutai's code needs Mimi's decoder, and this model has that of Qwen3-TTS; take --to qwen3 or native")
+        raise MimiError(f"Kyutai's code cannot run this model: {_NOT_MIMIS}; take --to qwen3 or native")
     tree, released = dataclasses.asdict(config), dataclasses.asdict(preset("mimi-24khz"))
     keys = [*_TRANSFORMERS_KEYS.values(), "seanet.encoder_strides", "seanet.first_pad_mode"]
     keys.remove("transformer.layer_scale")
@@ -612,7 +614,8 @@ def save_qwen3(
 ):
     "A folder that the package `qwen-tts` takes. Raises `MimiError` for a model with Mimi's decoder."
     if not config.qwen3_decoder:
-        raise MimiError("Qwen3-TTS needs a decoder of its own, and this model has Mimi's; take --to transformers or native")
+        raise MimiError("Qwen3-TTS needs a decoder of its own, and this model has Mimi's; "
+                        "take --to transformers or native")
     renamed = to_style(check_tensors(tensors, config), config, "qwen3")
     _write_foreign(folder, config, renamed, _qwen3_config(config), model_card or default_card(config, tensors))
 
@@ -655,7 +658,8 @@ def _original_config(path):
 # %% ../nbs/18_weights.ipynb #0e209e3a
 _FIRST_TENSOR = {"native": "encoder.conv_in.weight", "kyutai": "encoder.model.0.conv.conv.weight",
                  "transformers": "encoder.layers.0.conv.weight", "qwen3": "decoder.pre_conv.conv.weight"}
-_NAME_PATTERN = {"qwen3": r"encoder\.(encoder|quantizer)|decoder\.(pre_|upsample|decoder)", "kyutai": r"(encoder|decoder)(_transformer)?\.model\.|quantizer\.rvq_",
+_NAME_PATTERN = {"qwen3": r"encoder\.(encoder|quantizer)|decoder\.(pre_|upsample|decoder)",
+                 "kyutai": r"(encoder|decoder)(_transformer)?\.model\.|quantizer\.rvq_",
                  "transformers": r"(encoder|decoder)\.layers\.|quantizer\.\w+_residual_vector_quantizer\.",
                  "native": r"(encoder|decoder)\.blocks\.|quantizer\.(semantic|acoustic)\."}
 
@@ -835,7 +839,7 @@ def _model_card(path, metadata, kind):
     return readme.read_text(encoding="utf-8", errors="replace")
 
 def load_weights(
-    src,            # a shipped name, a folder (ours, transformers', Qwen3-TTS's), Kyutai's file, an original .pt, a hub id
+    src,            # a shipped name, a hub id, a folder (ours, transformers', Qwen3-TTS's), a .safetensors or .pt file
     averaged=True,  # the EMA weights; False: the plain ones, where a checkpoint has both
     config=None,    # `CodecConfig` or a file with one, for weights that come without
     hub={},         # for a hub id: `revision`, `token`, `cache_dir`, ... of `huggingface_hub.snapshot_download`
@@ -869,7 +873,7 @@ def convert(
     Raises `MimiError` where that cannot be exact."""
     formats = {"native": save_native, "transformers": save_transformers, "kyutai": save_kyutai, "qwen3": save_qwen3}
     save = formats.get(to)
-    if save is None: raise ConfigError(f"--to {to}: is unknown; {', '.join(formats)}")
+    if save is None: raise ConfigError(f"--to {to}: is unknown; native, transformers, kyutai or qwen3")
     config, tensors, info = load_weights(src, averaged, config)
     folder = Path(info["path"]).parent
     for read in info["path"], folder, *(folder/name for name in _SAVED): check_distinct(read, dst)
