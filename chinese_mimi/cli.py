@@ -392,8 +392,7 @@ def tokenize(
     batch_seconds: Annotated[float | None, typer.Option(
         min=1, metavar="S", help="Seconds of speech encoded at once; 20 on a CPU, 240 on a GPU by default.")] = None,
     jsonl: Annotated[Path | None, typer.Option(
-        "--jsonl", metavar="FILE", callback=_named_file,
-        help="Write the finished shards as rows for the fine-tuning of Qwen3-TTS too.")] = None,
+        "--jsonl", metavar="FILE", help="Also write the tokens as rows for the fine-tuning of Qwen3-TTS.")] = None,
     ref_audio: Annotated[str | None, typer.Option(
         metavar="FILE", help="With --jsonl: the reference recording named in each row.")] = None,
     as_json: Json = False,
