@@ -85,8 +85,9 @@ class MimiNetwork(_Parts):
         the encoder, but for its convolutions on a CPU."""
         full = torch.autocast(wav.device.type, enabled=False)
         with nullcontext() if wav.device.type == "cpu" else full: latent = self.latent(wav).to(wav.dtype)
-        with full: q = self.quantizer(latent, n_codebooks, unquantized, mask)
-        with full: decoded = self.decoder_latent(q, n_codebooks).to(wav.dtype)
+        with full:
+            q = self.quantizer(latent, n_codebooks, unquantized, mask)
+            decoded = self.decoder_latent(q, n_codebooks).to(wav.dtype)
         return MimiOutput(self.synthesize(decoded), q.codes, q.commitment, q.semantic, q.stats, latent)
 
 # %% ../nbs/14_network.ipynb #1ae2afb1

@@ -265,6 +265,12 @@ def _require(tree, fixed, where):
         other = _get(tree, key, value)
         if other != value: raise MimiError(f"{where}: {key}: {other!r} is not what a Mimi has ({value!r})")
 
+def _update(cfg, key, value, where):
+    "Set a key of a structured configuration. Raises `MimiError` for a value that it cannot hold"
+    from omegaconf import OmegaConf
+    try: OmegaConf.update(cfg, key, value)
+    except Exception: raise MimiError(f"{where}: {value!r} cannot be used") from None
+
 def _translate(tree, keys, fixed, where):
     "A `CodecConfig` from another project's tree of keys"
     from omegaconf import OmegaConf
@@ -273,8 +279,7 @@ def _translate(tree, keys, fixed, where):
     for foreign, native in keys.items():
         value = _get(tree, foreign)
         if value is None: raise MimiError(f"{where}: key {foreign!r} is missing")
-        try: OmegaConf.update(cfg, native, value)
-        except Exception: raise MimiError(f"{where}: {foreign}: {value!r} cannot be used") from None
+        _update(cfg, native, value, f"{where}: {foreign}")
     try: return OmegaConf.to_object(cfg).validate(where)
     except (OverflowError, ValueError, ZeroDivisionError): raise _no_model(where) from None
 
@@ -366,10 +371,7 @@ def _qwen3_decoder(tree, path):
     _require(tree, _QWEN3_FIXED, f"{path}: decoder_config")
     cfg = OmegaConf.structured(Qwen3DecoderConfig())
     for foreign, native in _QWEN3_KEYS.items():
-        if foreign not in tree: continue
-        try: OmegaConf.update(cfg, native, tree[foreign])
-        except Exception:
-            raise MimiError(f"{path}: decoder_config.{foreign}: {tree[foreign]!r} cannot be used") from None
+        if foreign in tree: _update(cfg, native, tree[foreign], f"{path}: decoder_config.{foreign}")
     return OmegaConf.to_object(cfg)
 
 # %% ../nbs/18_weights.ipynb #02049b8b
