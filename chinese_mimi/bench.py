@@ -83,8 +83,7 @@ def our_implementations(codec: Mimi, n: int) -> tuple:
     try: kernels()
     except MimiError as e: return [_ours(codec, n, compile=False)], {"compile=True": str(e)}
     in_pytorch = _ours(codec, n, "chinese-mimi in PyTorch", compile=False)
-    compile = None if codec.config.qwen3_decoder else True      # the decoder of Qwen3-TTS runs in PyTorch
-    return [_ours(codec, n, compile=compile, start=_compile_seconds()), in_pytorch], {}
+    return [_ours(codec, n, compile=True, start=_compile_seconds()), in_pytorch], {}
 
 # %% ../nbs/53_bench.ipynb #c102068c
 def _moshi(files, n, device):

@@ -97,15 +97,14 @@ def silence_invalid(wav, low: float, high: float, where: str):
     return wav.masked_fill(bad, 0.)
 
 # %% ../nbs/19_codec.ipynb #4e0b991e
-def _kind(codec, direction, compile, weights="float32"):
+def _kind(codec, compile, weights="float32"):
     "How the C engine is to store a half's weights, or None where it computes in PyTorch. Raises `MimiError`."
     where = f"{str(codec.dtype).removeprefix('torch.')} on {codec.device}"
     if codec.device.type == "meta" or not codec.dtype.is_floating_point:
         raise MimiError(f"the model is {where}, which computes nothing: load it by from_pretrained(device=, dtype=)")
-    if not supported(codec, direction):
+    if not supported(codec):
         option = "compile=True" if compile else f"weights={weights!r}"
         reason = f"only on a CPU, of a model in float32; here it is {where}"
-        if supported(codec): reason = "the decoder of Qwen3-TTS runs in PyTorch alone; leave it out"
         if compile or weights != "float32": raise MimiError(f"{option}: {reason}")
         return None
     if compile: kernels()
@@ -132,7 +131,7 @@ def encode(self: Mimi, wav, n_codebooks=None, lengths=None, compile=None):
     The last frame is filled with zeros. n_codebooks: K, all if None. lengths: (B,) samples of each item, T if None;
     tokens beyond an item's own frames are -1. compile: on a CPU in C (True), in PyTorch (False), or in C where it can
     be had (None). Samples that are not finite count as silence, with a warning. Raises `ValueError`, `TypeError`."""
-    kind, wav = _kind(self, "encode", compile), _check_wav(wav).to(self.device, self.dtype)
+    kind, wav = _kind(self, compile), _check_wav(wav).to(self.device, self.dtype)
     n, size = _check_count(self, n_codebooks), self.frame_size
     if lengths is not None:
         lengths = _check_lengths(wav, lengths)
@@ -156,7 +155,7 @@ def decode(self: Mimi, codes, compile=None):
 
     codes: a tensor or numpy array; no frames give no samples. A code of -1 adds nothing; where all codes of a frame are
     -1 there is silence. compile: as for `encode`. Raises `TypeError`, and `ValueError` for codes that do not exist."""
-    kind, codes = _kind(self, "decode", compile), _check_codes(self, codes).to(self.device)
+    kind, codes = _kind(self, compile), _check_codes(self, codes).to(self.device)
     if not codes.numel():
         shape = len(codes), 1, codes.shape[-1]*self.output_frame_size
         return torch.zeros(shape, dtype=self.dtype, device=self.device)
@@ -182,7 +181,7 @@ class _Stream:
 
     def reset(self):
         "Begin anew, with the model as it is now."
-        self.kind, self.calls = _kind(self.codec, self.direction, *self.options), 0
+        self.kind, self.calls = _kind(self.codec, *self.options), 0
         self.device, self.dtype = self.codec.device, self.codec.dtype   # the stream keeps them
         self.layout = layout_of(self.codec, self.direction, self.kind) if self.kind else None
         self.state = EngineState() if self.kind else self.new_state(self.codec)

@@ -4,21 +4,20 @@
 
 # %% auto #0
 __all__ = ['HUGE', 'WINOGRAD_MAX_WEIGHTS', 'WINOGRAD_MIN_ROWS', 'WINOGRAD_MIN_CHANNELS', 'FLOAT32_MAX_WEIGHTS', 'FORMS_OF_TAPS',
-           'CHUNK', 'LAST_POSITION', 'HALVES', 'Memory', 'winograd_form', 'Layout', 'granule', 'first_granule',
-           'encoder_convs', 'decoder_convs', 'EngineState', 'portions', 'count_numbers', 'Half', 'EngineEncoder',
-           'EngineDecoder', 'supported', 'Watch', 'CachedLayout', 'layout_of']
+           'CHUNK', 'PARTS', 'LAST_POSITION', 'HALVES', 'Memory', 'winograd_form', 'Layout', 'granule', 'first_granule',
+           'encoder_convs', 'decoder_convs', 'EngineState', 'portions', 'parts_of', 'count_numbers', 'Half',
+           'EngineEncoder', 'EngineDecoder', 'supported', 'Watch', 'CachedLayout', 'layout_of']
 
 # %% ../nbs/16_engine.ipynb #bff61abd
-import mmap, operator, os, threading
+import math, mmap, operator, os, threading
 from dataclasses import dataclass
 from weakref import WeakKeyDictionary
 
 import torch
 from .core import MimiError
-from .seanet import SeanetDecoder
 from .kernels import (
-    DIRECT, F2_2, F2_3, F3_2, FORM_OUTPUTS, PADS, as_ordinary_conv, conv, ffi, kernels, matrix, pointer,
-    quantizer, transformer)
+    DIRECT, F2_2, F2_3, F3_2, FORM_OUTPUTS, PADS, as_ordinary_conv, conv, convnext, ffi, fold_gain,
+    gated_transformer, kernels, linear, matrix, pointer, quantizer, snake, transformer)
 
 # %% ../nbs/16_engine.ipynb #8ff76fca
 HUGE = 1 << 21   # bytes of a large page
@@ -69,9 +68,12 @@ class Layout:
         return matrix(self.memory.put, weight, bias, "float32" if small else self.kind)
 
     def conv(self, weight, bias, rows=0, stride=1, dilation=1, pad_mode="constant"):
-        "A `mimi_conv` with `rows` outputs a frame, whose last rows lie behind those of the ones before."
+        "A `mimi_conv` with `rows` outputs a frame."
         form = winograd_form(weight, stride, dilation, rows, self.kind)
-        c = conv(self.memory.put, self.matrix, weight, bias, stride, dilation, pad_mode, form)
+        return self.with_tail(conv(self.memory.put, self.matrix, weight, bias, stride, dilation, pad_mode, form))
+
+    def with_tail(self, c: dict):
+        "A `mimi_conv` whose last rows lie behind those of the ones before."
         c["tail"] = self.tail_size
         self.tail_size += c["left"]*c["channels"]
         return c
@@ -107,7 +109,7 @@ def encoder_convs(layout: Layout, net, frame_size: int) -> list:
     return [*convs, layout.layer(net.conv_out)]
 
 def decoder_convs(layout: Layout, net, steps: int) -> list:
-    "The `mimi_conv` of a `SeanetDecoder`, of `steps` latent steps a frame, in the order in which they run."
+    "The `mimi_conv` of a `SeanetDecoder` or `SnakeDecoder`, of `steps` steps a frame, in the order in which they run."
     rows, convs = steps, [layout.layer(net.conv_in)]
     for block in net.blocks:
         stride = block.up.stride[0]
@@ -115,6 +117,8 @@ def decoder_convs(layout: Layout, net, steps: int) -> list:
         rows *= stride
         units = [layout.layer(c, rows) for u in block.units for c in (u.conv1, u.conv2)]
         convs += [{**up, "granule": granule(up, units, stride)}, *units]
+    for c, act in zip(convs, getattr(net, "activations", ())):
+        c["act"] = snake(layout.memory.put, act, c["direct"]["outputs"]//len(act.alpha))
     return [*convs, layout.layer(net.conv_out)]
 
 # %% ../nbs/16_engine.ipynb #975727b9
@@ -136,34 +140,43 @@ def portions(n: int, batch: int) -> list:
     return [n*(i + 1)//parts - n*i//parts for i in range(parts)]
 
 # %% ../nbs/16_engine.ipynb #abdf3b7b
-def count_numbers(*modules) -> int:
-    "Parameters of modules, of which some may be None."
-    return sum(p.numel() for m in modules if m is not None for p in m.parameters())
+PARTS = {"encode": ("encoder", "encoder_transformer", "downsample", "quantizer"),
+         "decode": ("quantizer", "decoder_quantizer", "upsample", "decoder_transformer", "decoder")}
+
+def parts_of(network, direction: str) -> list:
+    "The modules of the `encode` or `decode` half of a network."
+    parts = (getattr(network, name, None) for name in PARTS[direction])
+    return [part for part in parts if part is not None]
+
+def count_numbers(modules) -> int:
+    "Numbers in the parameters and buffers of modules."
+    return sum(t.numel() for m in modules for t in m.state_dict().values())
 
 class Half:
     "The encoding or decoding half of a network, laid out: between waveform and latent, the transformer, the calls."
-    def __init__(self, network, seanet, net, kind: str):
-        cfg, q = network.config, network.quantizer
-        books = sum(b.vectors.numel() for b in q.codebooks)
-        parameters = count_numbers(net, network.downsample, network.upsample, q)
-        self.memory = Memory(int(1.1*(3*count_numbers(seanet) + parameters + 2*books)) + (1 << 20))
+    def __init__(self, network, modules: list, kind: str):
+        cfg = network.config
+        self.memory = Memory(int(3.3*count_numbers(modules)) + (1 << 20))
         self.layout, self.local = Layout(self.memory, kind), threading.local()
         self.n_codebooks = cfg.quantizer.n_codebooks
         self.model = ffi.new("mimi_model *")
         self.model.resample_stride, self.model.latent_dim = cfg.resample_stride, cfg.seanet.dimension
         self.model.frame_size = network.frame_size
         self.fields = {}   # keeps alive what the model points to
-        self.set("transformer", transformer(self.memory.put, self.layout.matrix, net))
 
     def set(self, name: str, value):
         "Set a field of the model."
         self.fields[name] = value
         setattr(self.model, name, value)
 
-    def set_seanet(self, convs: list, cfg):
+    def set_transformer(self, make, net):
+        "Set the transformer: `make` is `transformer` or `gated_transformer`."
+        self.set("transformer", make(self.memory.put, self.layout.matrix, net))
+
+    def set_seanet(self, convs: list, strides: list, n_units: int):
         "Set the convolutions between waveform and latent."
         array = ffi.new("mimi_conv[]", convs)
-        self.set("seanet", dict(convs=array, n_blocks=len(cfg.strides), n_units=cfg.n_residual_layers))
+        self.set("seanet", dict(convs=array, n_blocks=len(strides), n_units=n_units))
 
     def new_state(self): return EngineState()
 
@@ -232,8 +245,11 @@ class EngineEncoder(Half):
     "The encoding half of a network: waveform to tokens."
     @torch.no_grad()
     def __init__(self, network, kind="float32"):
-        super().__init__(network, network.encoder, network.encoder_transformer, kind)
-        self.set_seanet(encoder_convs(self.layout, network.encoder, network.frame_size), network.config.seanet)
+        super().__init__(network, parts_of(network, "encode"), kind)
+        cfg = network.config.seanet
+        self.set_transformer(transformer, network.encoder_transformer)
+        convs = encoder_convs(self.layout, network.encoder, network.frame_size)
+        self.set_seanet(convs, cfg.strides, cfg.n_residual_layers)
         self.set("quantizer", quantizer(self.memory.put, network.quantizer, encode=True))
         if network.downsample is not None: self.set("downsample", self.layout.layer(network.downsample))
 
@@ -254,15 +270,39 @@ class EngineDecoder(Half):
     "The decoding half of a network: tokens to waveform."
     @torch.no_grad()
     def __init__(self, network, kind="float32"):
-        super().__init__(network, network.decoder, network.decoder_transformer, kind)
-        cfg = network.config
-        self.model.is_decoder, self.codebook_size = 1, cfg.quantizer.codebook_size
-        self.set_seanet(decoder_convs(self.layout, network.decoder, cfg.resample_stride), cfg.seanet)
+        super().__init__(network, parts_of(network, "decode"), kind)
+        self.model.is_decoder, self.codebook_size = 1, network.config.quantizer.codebook_size
+        (self.lay_out_qwen3 if network.config.qwen3_decoder else self.lay_out_mimi)(network)
+
+    def lay_out_mimi(self, network):
+        "Mimi's decoder."
+        cfg, seanet = network.config, network.config.seanet
+        self.set_transformer(transformer, network.decoder_transformer)
+        convs = decoder_convs(self.layout, network.decoder, cfg.resample_stride)
+        self.set_seanet(convs, seanet.strides, seanet.n_residual_layers)
         self.set("quantizer", quantizer(self.memory.put, network.quantizer, encode=False))
         if network.upsample is None: return
         self.set("upsample", self.memory.put(network.upsample.weight[:, 0].T))
         self.model.upsample_tail = self.layout.tail_size
-        self.layout.tail_size += cfg.seanet.dimension
+        self.layout.tail_size += seanet.dimension
+
+    def lay_out_qwen3(self, network):
+        "That of Qwen3-TTS, with its own codebooks; it has one step a frame, and its own rate."
+        d, net, put, make = network.config.qwen3_decoder, network.decoder, self.memory.put, self.layout.matrix
+        gated = network.decoder_transformer
+        self.model.resample_stride, self.model.latent_dim = 1, d.codebook_dim
+        self.model.frame_size = network.output_frame_size
+        self.set_transformer(gated_transformer, gated)
+        convs = decoder_convs(self.layout, net, math.prod(d.upsample_strides))
+        self.set_seanet(convs, d.strides, len(net.blocks[0].units))
+        self.set("quantizer", quantizer(put, network.decoder_quantizer, encode=False))
+        blocks = [convnext(put, make, block) for block in net.upsamples]
+        for block in blocks: self.layout.with_tail(block["depthwise"])
+        self.blocks = ffi.new("mimi_convnext[]", blocks)
+        output = make(fold_gain(gated.norm, gated.output_proj.weight), gated.output_proj.bias)
+        self.set("qwen3", ffi.new("mimi_qwen3 *", dict(
+            conv=self.layout.layer(gated.conv_in), input=linear(make, gated.input_proj), output=output,
+            upsamples=self.blocks, n_upsamples=len(blocks))))
 
     def __call__(self, codes, state: EngineState):
         "The next tokens, (B, n, F), -1 adding nothing, to samples, (B, T). Raises `ValueError` for others."
@@ -279,20 +319,16 @@ class EngineDecoder(Half):
         return wav
 
 # %% ../nbs/16_engine.ipynb #a3fc5214
-def supported(network, direction="encode") -> bool:
-    "Whether the engine can run a half of a network: on a CPU, in float32, and to decode, Mimi's decoder."
-    known = direction == "encode" or isinstance(network.decoder, SeanetDecoder)
-    return known and network.device.type == "cpu" and network.dtype == torch.float32
+def supported(network) -> bool:
+    "Whether the engine can run a network: on a CPU, in float32."
+    return network.device.type == "cpu" and network.dtype == torch.float32
 
-HALVES = {
-    "encode": (EngineEncoder, ("encoder", "encoder_transformer", "downsample", "quantizer")),
-    "decode": (EngineDecoder, ("quantizer", "upsample", "decoder_transformer", "decoder")),
-}
+HALVES = {"encode": EngineEncoder, "decode": EngineDecoder}
 
 class Watch:
     "The tensors of one half of a network, and numbers that change when one of them is written or replaced."
-    def __init__(self, network, names):
-        modules = [m for name in names if getattr(network, name) is not None for m in getattr(network, name).modules()]
+    def __init__(self, network, direction):
+        modules = [m for part in parts_of(network, direction) for m in part.modules()]
         self.tables = [d for m in modules for d in (m._parameters, m._buffers) if d]
         self.attentions = [m for m in modules if "context" in vars(m)]
 
@@ -331,13 +367,12 @@ if hasattr(os, "register_at_fork"): os.register_at_fork(after_in_child=_renew_lo
 def _current_layout(network, direction, kind, begin):
     layouts, key = _cache.setdefault(network, {}), (direction, kind)
     cached = layouts.get(key)
-    make, names = HALVES[direction]
     begin = begin or cached is None
-    watch = Watch(network, names) if begin else cached.watch
+    watch = Watch(network, direction) if begin else cached.watch
     versions = watch.versions()
     samples = watch.samples() if begin else cached.samples
     if cached is None or cached.versions != versions or not torch.equal(cached.samples, samples):
-        cached = CachedLayout(make(network, kind), watch, versions, samples)
+        cached = CachedLayout(HALVES[direction](network, kind), watch, versions, samples)
     layouts[key] = cached
     return cached.half
 

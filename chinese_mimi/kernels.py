@@ -5,9 +5,10 @@
 # %% auto #0
 __all__ = ['CSRC', 'ffi', 'DIGEST', 'V3', 'V4', 'LEVELS', 'KINDS', 'KIND_CODES', 'DTYPES', 'PAD_NAMES', 'PADS', 'FORM_NAMES',
            'DIRECT', 'F2_2', 'F3_2', 'F2_3', 'FORM_OUTPUTS', 'enum', 'find_compiler', 'seal', 'is_intact', 'build',
-           'cpu_flags', 'prebuilt', 'cache_path', 'kernels', 'engine_available', 'pointer', 'rounded', 'pad_rows',
-           'panels', 'matrix', 'window_weight', 'as_ordinary_conv', 'winograd_weights', 'conv', 'fold_norm',
-           'fold_scale', 'transformer_layer', 'transformer', 'score_bias', 'quantizer']
+           'cpu_flags', 'prebuilt', 'cache_path', 'kernels', 'engine_available', 'pointer', 'pad_rows', 'snake',
+           'rounded', 'panels', 'matrix', 'window_weight', 'as_ordinary_conv', 'winograd_weights', 'conv', 'fold_norm',
+           'fold_scale', 'transformer_layer', 'transformer', 'neighbours', 'fold_gain', 'gated_layer',
+           'gated_transformer', 'score_bias', 'quantizer', 'linear', 'depthwise', 'convnext']
 
 # %% ../nbs/15_kernels.ipynb #be3f2af5
 import hashlib, os, platform, shutil, subprocess, tempfile, warnings
@@ -152,6 +153,16 @@ def pointer(x: torch.Tensor, dtype=torch.float32, shape=None):
         raise ValueError(f"the C expects the shape {tuple(shape)}, not {tuple(x.shape)}")
     return ffi.cast("void *", x.data_ptr())
 
+# %% ../nbs/15_kernels.ipynb #4cb735ec
+def pad_rows(x, n=16):
+    "Zeros appended to the first dimension, to a multiple of n."
+    return torch.cat([x, x.new_zeros(-len(x) % n, *x.shape[1:])])
+
+def snake(put, act, repeats=1) -> dict:
+    "A `mimi_snake` of a `SnakeBeta` whose channels lie side by side `repeats` times."
+    vectors = dict(frequency=act.alpha.exp(), depth=1/(act.beta.exp() + 1e-9))
+    return {name: put(pad_rows(v.repeat(repeats))) for name, v in vectors.items()}
+
 # %% ../nbs/15_kernels.ipynb #e4ba7d54
 KINDS = "float32", "float16", "int8"   # of weights
 KIND_CODES = {kind: enum("mimi_kind")[f"MIMI_{kind.upper()}"] for kind in KINDS}
@@ -162,10 +173,6 @@ def rounded(weight, kind):
     if kind != "int8": return weight.to(DTYPES[kind]), None
     scale = weight.abs().amax(1).clamp(min=1e-8)/127
     return (weight/scale[:, None]).round().to(torch.int8), scale.float()
-
-def pad_rows(x, n=16):
-    "Zeros appended to the first dimension, to a multiple of n."
-    return torch.cat([x, x.new_zeros(-len(x) % n, *x.shape[1:])])
 
 def panels(weight, width):
     "A matrix (N, K) in panels (K, width), one behind the other; in float32 the last one as narrow as vectors allow."
@@ -241,17 +248,47 @@ def transformer_layer(make, layer) -> list:
             make(*fold_norm(layer.norm2, layer.linear1, r)), make(fold_scale(layer.linear2, layer.scale2*r))]
 
 # %% ../nbs/15_kernels.ipynb #d863a0e3
+def _transformer_struct(put, matrices, n_layers, n_heads, head_dim, context, max_period, **fields):
+    "A `mimi_transformer` of matrices, four for each layer"
+    frequencies = rope_angles(1, 1, head_dim, max_period, "cpu")
+    ring_size = -(-(context + enum("mimi_limit")["MIMI_QUERIES"])//16)*16
+    return dict(matrices=ffi.new("mimi_matrix[]", matrices), frequencies=put(frequencies), n_layers=n_layers,
+                n_heads=n_heads, head_dim=head_dim, context=context, ring_size=ring_size,
+                value_width=-(-head_dim//16)*16, **fields)
+
 def transformer(put, make, net) -> dict:
     "A `mimi_transformer` of a `Transformer`; `make` makes its matrices."
     matrices = [m for layer in net.layers for m in transformer_layer(make, layer)]
-    d = net.head_dim
-    attention = net.layers[0].attention if len(net.layers) else None
-    context = attention.context if attention else net.context
-    frequencies = rope_angles(1, 1, d, net.max_period, "cpu")
-    ring_size = -(-(context + enum("mimi_limit")["MIMI_QUERIES"])//16)*16
-    return dict(matrices=ffi.new("mimi_matrix[]", matrices), frequencies=put(frequencies), n_layers=len(net.layers),
-                n_heads=attention.n_heads if attention else 1, head_dim=d, context=context, ring_size=ring_size,
-                value_width=-(-d//16)*16, eps=net.layers[0].norm1.eps if attention else 0.)
+    first = net.layers[0] if len(net.layers) else None
+    context, eps = (first.attention.context, first.norm1.eps) if first else (net.context, 0.)
+    return _transformer_struct(put, matrices, len(net.layers), net.n_heads, net.head_dim, context, net.max_period,
+                               width=net.n_heads*net.head_dim, eps=eps)
+
+# %% ../nbs/15_kernels.ipynb #43c24a0b
+def neighbours(weight, head_dim: int):
+    "The rows of a projection to heads in the order 0, d/2, 1, d/2 + 1 ..., the same in each head."
+    return weight.unflatten(0, (-1, 2, head_dim//2)).transpose(1, 2).flatten(0, 2)
+
+def fold_gain(norm, weight):
+    "The weight of x whose product is that of norm.weight * x."
+    return (weight.double()*norm.weight.double()).float()
+
+def gated_layer(make, layer) -> list:
+    "The four `mimi_matrix` of a gated layer; heads of keys and values that several queries share are repeated."
+    a, d = layer.attention, layer.attention.head_dim
+    shared = (p.weight.unflatten(0, (-1, d)).repeat_interleave(a.groups, 0).flatten(0, 1) for p in (a.k_proj, a.v_proj))
+    k, v = shared
+    qkv = torch.cat([neighbours(a.q_proj.weight, d), neighbours(k, d), v])
+    gates = torch.cat([layer.gate.weight, layer.linear1.weight])
+    return [make(fold_gain(layer.norm1, qkv)), make(fold_scale(a.out_proj, layer.scale1)),
+            make(fold_gain(layer.norm2, gates)), make(fold_scale(layer.linear2, layer.scale2))]
+
+def gated_transformer(put, make, net) -> dict:
+    "A `mimi_transformer` of the layers of a `GatedTransformer`."
+    c, layers = net.cfg, net.layers
+    context = layers[0].attention.context if len(layers) else c.context
+    return _transformer_struct(put, [m for layer in layers for m in gated_layer(make, layer)], len(layers), c.n_heads,
+                               c.head_dim, context, c.max_period, width=c.hidden_size, gated=1, eps=c.norm_eps)
 
 # %% ../nbs/15_kernels.ipynb #8b1a6ec9
 def score_bias(vectors):
@@ -268,3 +305,23 @@ def quantizer(put, net, encode: bool) -> dict:
         q["scores"] = ffi.new("mimi_matrix[]", [matrix(put, b, score_bias(b)) for b in books])
     else: q["projection"] = matrix(put, torch.cat([p.output_proj.weight[..., 0] for p in parts], 1))
     return q
+
+# %% ../nbs/15_kernels.ipynb #3cfffa82
+def linear(make, layer) -> dict:
+    "A `mimi_matrix` of a `Linear`."
+    return make(layer.weight, layer.bias)
+
+def depthwise(put, layer) -> dict:
+    "A `mimi_conv` of a `CausalConv1d` whose channels are alone."
+    channels, _, taps = layer.weight.shape
+    rows = dict(weight=put(layer.weight[:, 0].T), bias=put(layer.bias), inputs=taps, outputs=channels)
+    return dict(direct=rows, pad=PADS[layer.pad_mode], channels=channels, taps=taps, stride=1, dilation=1, left=taps - 1)
+
+def convnext(put, make, block) -> dict:
+    "A `mimi_convnext` of a `ConvNeXtBlock`, whose GELU is that of `transformer_layer`."
+    r, stride, up = .5**.5, block.up.stride[0], block.up
+    weight, bias = fold_norm(block.norm, block.linear1, r)
+    return dict(up=make(up.weight.permute(2, 1, 0).flatten(0, 1), up.bias.repeat(stride)),
+                depthwise=depthwise(put, block.conv), expand=make(weight, bias + r*block.linear1.bias),
+                contract=make(fold_scale(block.linear2, r*block.scale), block.scale*block.linear2.bias),
+                stride=stride, eps=block.norm.eps)

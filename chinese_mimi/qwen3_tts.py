@@ -193,6 +193,11 @@ class SnakeDecoder(nn.Module):
     @property
     def parts(self): return [*self.upsamples, self.conv_in, *self.blocks]   # before the last convolution
 
+    @property
+    def activations(self):
+        "The SnakeBeta behind each convolution that is not the last, in the order in which they run."
+        return [m for m in self.modules() if isinstance(m, SnakeBeta)]
+
     def new_state(self, batch=None):
         "The state in which a stream begins; one of fixed size, zeros, for a batch of that many."
         return [part.new_state(batch) for part in (*self.parts, self.conv_out)]

@@ -19,11 +19,35 @@ INLINE void layer_norm(const float *x, float *y, long dim, float eps)
         store_partial(y + i, (load_partial(x + i, dim - i) - mean)*scale, dim - i);
 }
 
+// x / sqrt(mean square + eps)
+INLINE void rms_norm(const float *x, float *y, long dim, float eps)
+{
+    vec squares = {};
+    for (long i = 0; i < dim; i += LANES) {
+        vec a = load_partial(x + i, dim - i);
+        squares += a*a;
+    }
+    float scale = 1/sqrtf(horizontal_sum(squares)/dim + eps);
+    for (long i = 0; i < dim; i += LANES) store_partial(y + i, load_partial(x + i, dim - i)*scale, dim - i);
+}
+
 static void layer_norm_rows(worker *k, const float *x, float *y, long rows, long dim, float eps)
 {
     long threads = k->team->threads;
     for (long r = rows*k->thread/threads; r < rows*(k->thread + 1)/threads; r++)
         layer_norm(x + r*dim, y + r*dim, dim, eps);
+}
+
+// The norm of a transformer's rows
+static void norm_rows(worker *k, const mimi_transformer *t, const float *x, float *y, long rows)
+{
+    long threads = k->team->threads, dim = t->width;
+    if (!t->gated) {
+        layer_norm_rows(k, x, y, rows, dim, t->eps);
+        return;
+    }
+    for (long r = rows*k->thread/threads; r < rows*(k->thread + 1)/threads; r++)
+        rms_norm(x + r*dim, y + r*dim, dim, t->eps);
 }
 
 // c (rows, n) = a (rows, inputs) b (inputs, n), n in sixteens; rows lie a_row, b_row and c_row apart
@@ -148,7 +172,8 @@ static void attend(const mimi_transformer *t, float *qkv, float *keys, float *va
     }
 }
 
-// The team's buffers: hidden (rows, dim), qkv (rows, 3 dim), up (rows, feed-forward); the thread's: attention
+// The team's buffers: hidden (rows, the larger of width and heads * head_dim), qkv (rows, 3 heads * head_dim),
+// up (rows, feed-forward); the thread's: attention
 typedef struct { float *hidden, *qkv, *up, *attention; } transformer_buffers;
 
 static void attention(worker *k, const mimi_transformer *t, const mimi_matrix *w, float *x, long n, long start,
@@ -156,9 +181,9 @@ static void attention(worker *k, const mimi_transformer *t, const mimi_matrix *w
 {
     thread_team *team = k->team;
     long d = t->head_dim, heads = t->n_heads, dim = heads*d, rows = k->batch*n, items = k->batch*heads;
-    layer_norm_rows(k, x, b->hidden, rows, dim, t->eps);
+    norm_rows(k, t, x, b->hidden, rows);
     barrier(team);
-    operands qkv = {.x = {b->hidden, 0, dim}, .out = {b->qkv, 0, 3*dim}};
+    operands qkv = {.x = {b->hidden, 0, t->width}, .out = {b->qkv, 0, 3*dim}};
     gemm(team, k->thread, w, 1, rows, &qkv, k->accumulators);
     barrier(team);
     for (long i = items*k->thread/team->threads; i < items*(k->thread + 1)/team->threads; i++) {
@@ -168,27 +193,42 @@ static void attention(worker *k, const mimi_transformer *t, const mimi_matrix *w
                position, b->attention);
     }
     barrier(team);
-    operands out = {.x = {b->hidden, 0, dim}, .residual = {x, 0, dim}, .out = {x, 0, dim}};
+    operands out = {.x = {b->hidden, 0, dim}, .residual = {x, 0, t->width}, .out = {x, 0, t->width}};
     gemm(team, k->thread, w + 1, 1, rows, &out, k->accumulators);
     barrier(team);
+}
+
+// SwiGLU: rows of gates, then values, become silu(gate) * value in the place of the gates
+static void apply_gates(worker *k, float *up, long rows, long width)
+{
+    long threads = k->team->threads, n = width/2;
+    for (long r = rows*k->thread/threads; r < rows*(k->thread + 1)/threads; r++) {
+        float *gate = up + r*width, *value = gate + n;
+        for (long i = 0; i < n; i += LANES) {
+            vec g = load_partial(gate + i, n - i);
+            store_partial(gate + i, g/(1.f + exp_vec(-g))*load_partial(value + i, n - i), n - i);
+        }
+    }
+    barrier(k->team);
 }
 
 static void feed_forward(worker *k, const mimi_transformer *t, const mimi_matrix *w, float *x, long n,
                          const transformer_buffers *b)
 {
     thread_team *team = k->team;
-    long dim = t->n_heads*t->head_dim, rows = k->batch*n, width = w->outputs;
-    layer_norm_rows(k, x, b->hidden, rows, dim, t->eps);
+    long dim = t->width, rows = k->batch*n, width = w->outputs;
+    norm_rows(k, t, x, b->hidden, rows);
     barrier(team);
-    operands up = {.x = {b->hidden, 0, dim}, .out = {b->up, 0, width}, .gelu = 1};
+    operands up = {.x = {b->hidden, 0, dim}, .out = {b->up, 0, width}, .gelu = !t->gated};
     gemm(team, k->thread, w, 1, rows, &up, k->accumulators);
     barrier(team);
+    if (t->gated) apply_gates(k, b->up, rows, width);
     operands down = {.x = {b->up, 0, width}, .residual = {x, 0, dim}, .out = {x, 0, dim}};
     gemm(team, k->thread, w + 1, 1, rows, &down, k->accumulators);
     barrier(team);
 }
 
-// x (batch * n, dim) becomes the output; keys (layers, batch, heads, head_dim, ring_size) and values are the stream's
+// x (batch * n, width) becomes the output; keys (layers, batch, heads, head_dim, ring_size) and values are the stream's
 static void transform(worker *k, const mimi_transformer *t, float *x, long n, long start, long position, float *keys,
                       float *values, const transformer_buffers *b)
 {
@@ -206,6 +246,11 @@ void mimi_layer_norm(const float *x, float *y, long rows, long dim, float eps)
     for (long r = 0; r < rows; r++) layer_norm(x + r*dim, y + r*dim, dim, eps);
 }
 
+void mimi_rms_norm(const float *x, float *y, long rows, long dim, float eps)
+{
+    for (long r = 0; r < rows; r++) rms_norm(x + r*dim, y + r*dim, dim, eps);
+}
+
 void mimi_attend(const mimi_transformer *t, float *qkv, long steps, long start, long position, float *keys,
                  float *values, float *out)
 {
@@ -220,7 +265,7 @@ void mimi_attend(const mimi_transformer *t, float *qkv, long steps, long start, 
 void mimi_transform(const mimi_transformer *t, float *x, long batch, long steps, long start, long position,
                     float *keys, float *values)
 {
-    long dim = t->n_heads*t->head_dim, rows = batch*steps, width = 0;
+    long dim = max_(t->width, t->n_heads*t->head_dim), rows = batch*steps, width = 0;
     for (long l = 0; l < t->n_layers; l++) width = max_(width, t->matrices[4*l + 2].outputs);
     thread_team team = {.threads = 1};
     worker k = {.team = &team, .batch = batch, .accumulators = malloc(4*PANEL*(rows + ROWS))};

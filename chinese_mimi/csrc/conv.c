@@ -16,14 +16,14 @@ static void copy_to_window(worker *k, const float *x, long item, float *window, 
         memcpy(window_rows(window, b, left, n, channels), x + b*item, 4*n*channels);
 }
 
-static void elu_to_window(worker *k, const float *x, long item, float *window, long left, long n, long channels)
+// The rows of a tensor after an activation
+static void act_to_window(worker *k, const mimi_snake *act, const float *x, long item, float *window, long left, long n,
+                          long channels)
 {
-    long threads = k->team->threads;
-    long begin = n*channels*k->thread/threads, end = n*channels*(k->thread + 1)/threads;
-    for (long b = 0; b < k->batch; b++) {
-        float *rows = window_rows(window, b, left, n, channels);
-        for (long i = begin; i < end; i += LANES)
-            store_partial(rows + i, elu_vec(load_partial(x + b*item + i, end - i)), end - i);
+    long rows = k->batch*n, threads = k->team->threads;
+    for (long r = rows*k->thread/threads; r < rows*(k->thread + 1)/threads; r++) {
+        float *y = window_rows(window, r/n, left, n, channels) + r%n*channels;
+        act_row(act, x + r/n*item + r%n*channels, y, channels);
     }
 }
 
@@ -76,16 +76,16 @@ static void winograd_operands(const mimi_conv *c, view x, view sum, view differe
 {
     int outputs = WINOGRAD[c->form].outputs, last = WINOGRAD[c->form].n_products - 1;
     to[0] = (operands){.x = x, .residual = sum, .out = every_nth_row(io->out, 0, outputs),
-                       .out_elu = every_nth_row(io->out_elu, 0, outputs)};
+                       .out_act = every_nth_row(io->out_act, 0, outputs), .act = io->act};
     to[1] = (operands){.x = x, .out = sum};
-    to[2] = (operands){.x = x, .residual = sum, .out = sum, .difference = difference};
+    to[2] = (operands){.x = x, .residual = sum, .out = sum, .difference = difference, .act = io->act};
     if (outputs == 3) {
         to[2].difference = every_nth_row(io->out, 1, outputs);
-        to[2].difference_elu = every_nth_row(io->out_elu, 1, outputs);
+        to[2].difference_act = every_nth_row(io->out_act, 1, outputs);
     }
     to[last] = (operands){.x = x, .residual = c->form == MIMI_F2_3 ? difference : sum,
                           .out = every_nth_row(io->out, outputs - 1, outputs),
-                          .out_elu = every_nth_row(io->out_elu, outputs - 1, outputs)};
+                          .out_act = every_nth_row(io->out_act, outputs - 1, outputs), .act = io->act};
 }
 
 // n outputs of each item; a thread needs nothing of the others, so there is no barrier within
@@ -140,48 +140,38 @@ static void exchange_tails(worker *k, const mimi_conv *c, float *window, long it
         for (long b = 0; b < k->batch; b++) memcpy(tail + b*size, window + b*item + n*c->channels, 4*size);
 }
 
-// The taps of a dilated convolution side by side: (batch * outputs, taps * channels)
-static void im2col(worker *k, const mimi_conv *c, const float *window, long item, long outputs)
-{
-    long rows = k->batch*outputs, threads = k->team->threads, channels = c->channels;
-    for (long r = rows*k->thread/threads; r < rows*(k->thread + 1)/threads; r++)
-        for (long j = 0; j < c->taps; j++) {
-            long row = r%outputs*c->stride + j*c->dilation;
-            memcpy(k->gathered + (r*c->taps + j)*channels, window + r/outputs*item + row*channels, 4*channels);
-        }
-}
-
 // window (batch, left + n, channels), whose last n rows are written. All threads pass a barrier before the product
 // begins, none after it.
 static void convolve(worker *k, const mimi_conv *c, float *window, long n, operands io)
 {
     long channels = c->channels, item = (c->left + n)*channels, outputs = n/c->stride;
     exchange_tails(k, c, window, item, n);
+    io.act = c->act;
     if (c->form) {
         winograd(k, c, window, item, outputs, &io);
         return;
     }
     io.x = (view){window, item, c->stride*channels};
     if (c->dilation > 1) {
-        im2col(k, c, window, item, outputs);
-        barrier(k->team);
-        io.x = (view){k->gathered, outputs*c->taps*channels, c->taps*channels};
+        io.run = channels;
+        io.run_step = c->dilation*channels;
     }
     gemm(k->team, k->thread, &c->direct, k->batch, outputs, &io, k->accumulators);
 }
 
-// Residual units on x (batch, n, channels), whose ELU is in window `i`; leaves x, and its ELU in a window for the
-// convolution `next`, if there is one. The index of that window is returned.
+// Residual units on x (batch, n, channels), whose activation is in window `i`; leaves x, and its activation in a window
+// for the convolution `next`, if there is one. The index of that window is returned.
 static int residual_units(worker *k, const mimi_conv *c, long units, const mimi_conv *next, float *x, long item,
                           long n, int i)
 {
     for (long u = 0; u < units; u++, c += 2, i = !i) {
         long channels = c->channels, hidden = c->direct.outputs;
         const mimi_conv *after = u + 1 < units ? c + 2 : next;
-        convolve(k, c, k->window[i], n, (operands){.out_elu = {k->hidden, n*hidden, hidden}});
+        convolve(k, c, k->window[i], n, (operands){.out_act = {k->hidden, n*hidden, hidden}});
         barrier(k->team);
-        operands io = {.x = {k->hidden, n*hidden, hidden}, .residual = {x, item, channels}, .out = {x, item, channels}};
-        if (after) io.out_elu = window_view(k->window[!i], after->left, n, channels);
+        operands io = {.x = {k->hidden, n*hidden, hidden}, .residual = {x, item, channels}, .out = {x, item, channels},
+                       .act = c[1].act};
+        if (after) io.out_act = window_view(k->window[!i], after->left, n, channels);
         gemm(k->team, k->thread, &c[1].direct, k->batch, n, &io, k->accumulators);
     }
     return i;
@@ -199,7 +189,7 @@ static long piece_rows(const mimi_conv *resample, long batch, long n)
     return (granules + parts - 1)/parts*resample->granule;
 }
 
-// One piece of n rows of an encoder's block: x, whose ELU is in the first window, to out
+// One piece of n rows of an encoder's block: x, whose activation is in the first window, to out
 static void encoder_piece(worker *k, const mimi_seanet *net, const mimi_conv *stage, float *x, long item, long n,
                           float *out, long out_item)
 {
@@ -221,7 +211,7 @@ static void encoder_first_block(worker *k, const mimi_seanet *net, const float *
         copy_to_window(k, wav + begin*first->channels, n*first->channels, k->window[1], first->left, m,
                        first->channels);
         operands io = {.out = {piece, m*channels, channels}};
-        io.out_elu = window_view(k->window[0], stage->left, m, channels);
+        io.out_act = window_view(k->window[0], stage->left, m, channels);
         convolve(k, first, k->window[1], m, io);
         encoder_piece(k, net, stage, piece, m*channels, m, out + begin/step*outputs, n/step*outputs);
     }
@@ -235,7 +225,7 @@ static void encoder_block(worker *k, const mimi_seanet *net, const mimi_conv *st
     for (long begin = 0; begin < n; begin += rows) {
         long m = min_(n - begin, rows);
         float *part = x + begin*channels;
-        elu_to_window(k, part, n*channels, k->window[0], stage->left, m, channels);
+        act_to_window(k, &stage[-1].act, part, n*channels, k->window[0], stage->left, m, channels);
         encoder_piece(k, net, stage, part, n*channels, m, out + begin/step*outputs, n/step*outputs);
     }
 }
@@ -258,7 +248,7 @@ static void seanet_encoder(worker *k, const mimi_seanet *net, const float *wav, 
         to = swap;
     }
     k->first = first;
-    elu_to_window(k, from, n*last->channels, k->window[0], last->left, n, last->channels);
+    act_to_window(k, &last[-1].act, from, n*last->channels, k->window[0], last->left, n, last->channels);
     convolve(k, last, k->window[0], n, (operands){.out = {latent, n*last->direct.outputs, last->direct.outputs}});
     barrier(k->team);
 }
@@ -276,8 +266,8 @@ static void decoder_block(worker *k, const mimi_seanet *net, const mimi_conv *up
         float *result = last ? piece : out + begin*outputs;
         long item = last ? m*outputs : n*outputs;
         operands io = {.out = {result, item, outputs}};
-        if (next) io.out_elu = (view){k->window[1] + next->left*inner, (next->left + m*stride)*inner, outputs};
-        elu_to_window(k, x + begin*channels, n*channels, k->window[0], up->left, m, channels);
+        if (next) io.out_act = (view){k->window[1] + next->left*inner, (next->left + m*stride)*inner, outputs};
+        act_to_window(k, &up[-1].act, x + begin*channels, n*channels, k->window[0], up->left, m, channels);
         convolve(k, up, k->window[0], m, io);
         int i = residual_units(k, unit, net->n_units, last, result, item, m*stride, 1);
         if (last) {
@@ -317,13 +307,11 @@ void mimi_convolve(const mimi_conv *c, const float *x, long batch, long rows, in
     thread_team team = {.threads = 1};
     worker k = {.team = &team, .batch = batch, .first = first, .tails = tails};
     k.window[0] = malloc(4*batch*(c->left + rows)*c->channels);
-    k.gathered = malloc(4*batch*outputs*c->taps*c->channels);
     k.accumulators = malloc(4*PANEL*(batch*outputs + ROWS));
     k.transformed = malloc(4*winograd_groups(inputs)*(inputs + 2*n));
     copy_to_window(&k, x, rows*c->channels, k.window[0], c->left, rows, c->channels);
     convolve(&k, c, k.window[0], rows, (operands){.out = {out, outputs*n, n}});
     free(k.window[0]);
-    free(k.gathered);
     free(k.accumulators);
     free(k.transformed);
 }

@@ -50,15 +50,20 @@ INLINE void microkernel(const int kind, const int rows, const int vectors, const
     }
 }
 
-// A few rows through inputs [begin, end) of a panel; the accumulators pass through memory from part to part
+// A few rows through inputs [begin, end) of a panel, run by run; the accumulators pass through memory from part to part
 INLINE void multiply_rows(const int kind, const int rows, const int vectors, const operands *io, long n, long row,
                           const void *panel, long begin, long end, float *accumulators)
 {
     const float *x[ROWS];
     vec sums[ROWS][VECTORS];
-    UNROLL(m, rows) x[m] = row_of(&io->x, n, row + m) + begin;
+    long run = io->run ? begin/io->run : 0, jump = io->run_step - io->run, next;
+    UNROLL(m, rows) x[m] = row_of(&io->x, n, row + m) + begin + run*jump;
     UNROLL(m, rows) UNROLL(u, vectors) sums[m][u] = begin ? load(accumulators + m*PANEL + LANES*u) : (vec){};
-    microkernel(kind, rows, vectors, x, panel, LANES*vectors, end - begin, sums);
+    for (long i = begin; i < end; i = next) {
+        next = io->run ? min_(++run*io->run, end) : end;
+        microkernel(kind, rows, vectors, x, weights_at(kind, panel, (i - begin)*LANES*vectors), LANES*vectors, next - i, sums);
+        UNROLL(m, rows) x[m] += next - i + jump;
+    }
     UNROLL(m, rows) UNROLL(u, vectors) store(accumulators + m*PANEL + LANES*u, sums[m][u]);
 }
 
@@ -73,10 +78,10 @@ INLINE void epilogue_vector(const mimi_matrix *w, const operands *io, long n, lo
     sum += residual;
     if (io->gelu) sum = gelu_vec(sum);
     if (io->out.data) store_partial(row_of(&io->out, n, row) + column, sum, rest);
-    if (io->out_elu.data) store_partial(row_of(&io->out_elu, n, row) + column, elu_vec(sum), rest);
+    if (io->out_act.data) store_partial(row_of(&io->out_act, n, row) + column, act_vec(&io->act, sum, column), rest);
     if (io->difference.data) store_partial(row_of(&io->difference, n, row) + column, difference, rest);
-    if (io->difference_elu.data) {
-        store_partial(row_of(&io->difference_elu, n, row) + column, elu_vec(difference), rest);
+    if (io->difference_act.data) {
+        store_partial(row_of(&io->difference_act, n, row) + column, act_vec(&io->act, difference, column), rest);
     }
 }
 
@@ -136,13 +141,16 @@ static void dot_rows(const mimi_matrix *w, const operands *io, long n, long row,
 {
     for (long r = row; r < end; r++) {
         const float *x = row_of(&io->x, n, r), *weight = w->weight;
+        long run = io->run ? io->run : w->inputs;
         vec even = {}, odd = {}, sum = {};
-        long i = 0;
-        for (; i + 2*LANES <= w->inputs; i += 2*LANES) {
-            even += load(x + i)*load(weight + i);
-            odd += load(x + i + LANES)*load(weight + i + LANES);
+        for (long begin = 0; begin < w->inputs; begin += run, x += io->run_step, weight += run) {
+            long i = 0;
+            for (; i + 2*LANES <= run; i += 2*LANES) {
+                even += load(x + i)*load(weight + i);
+                odd += load(x + i + LANES)*load(weight + i + LANES);
+            }
+            for (; i < run; i++) sum[0] += x[i]*weight[i];
         }
-        for (; i < w->inputs; i++) sum[0] += x[i]*weight[i];
         sum[0] += horizontal_sum(even + odd);
         store(accumulators, sum);
         epilogue(w, io, n, r, 1, 0, 1, accumulators);
@@ -195,8 +203,8 @@ void mimi_gemm(const mimi_matrix *w, const float *x, long rows, const float *res
     long outputs = w->outputs;
     operands io = {
         .x = {(float *)x, 0, w->inputs}, .residual = {(float *)residual, 0, outputs}, .gelu = gelu,
-        .out = {out, 0, outputs}, .out_elu = {out_elu, 0, outputs},
-        .difference = {difference, 0, outputs}, .difference_elu = {difference_elu, 0, outputs},
+        .out = {out, 0, outputs}, .out_act = {out_elu, 0, outputs},
+        .difference = {difference, 0, outputs}, .difference_act = {difference_elu, 0, outputs},
     };
     for (int thread = 0; thread < threads; thread++) gemm(&team, thread, w, 1, rows, &io, accumulators);
     free(accumulators);

@@ -44,11 +44,16 @@ typedef struct { int threads, arrived, round; } thread_team;
 typedef struct { float *data; long item, row; } view;
 
 // The tensors that a product reads and writes: out = x W^T + bias + residual, difference = residual - x W^T - bias.
-// out_elu and difference_elu are ELU of these. All but x may be absent.
-typedef struct { view x, residual, out, out_elu, difference, difference_elu; int gelu; } operands;
+// out_act and difference_act are these after `act`. All but x may be absent. A row of x lies in one piece, or, where
+// `run` is not 0, in runs of that many numbers, `run_step` apart.
+typedef struct {
+    view x, residual, out, out_act, difference, difference_act;
+    mimi_snake act;
+    int gelu;
+    long run, run_step;
+} operands;
 
-// A thread and its buffers. Windows, hidden and gathered are shared by the team; accumulators and transformed are the
-// thread's own.
+// A thread and its buffers. Windows and hidden are shared by the team; accumulators and transformed are the thread's own.
 typedef struct {
     thread_team *team;
     int thread;
@@ -57,7 +62,6 @@ typedef struct {
     float *tails;          // the last rows of every convolution of the stream
     float *window[2];      // inputs of convolutions: (batch, left + rows, channels)
     float *hidden;         // of a residual unit
-    float *gathered;       // of a dilated convolution: im2col
     float *accumulators;   // (rows, PANEL): sums of a product between two parts of its inputs
     float *transformed;    // of a Winograd form: inputs, and sums that its outputs share
 } worker;

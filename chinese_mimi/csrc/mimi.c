@@ -6,9 +6,10 @@
 #include "conv.c"
 #include "attention.c"
 #include "quantize.c"
+#include "qwen3.c"
 
 // Sizes of the buffers of a call, in numbers. Accumulators, transformed and attention are there for every thread.
-typedef struct { long window, gathered, between, latent, wide, accumulators, transformed, attention; } sizes;
+typedef struct { long window, between, latent, wide, accumulators, transformed, attention; } sizes;
 
 INLINE long n_convs(const mimi_seanet *net) { return 2 + net->n_blocks*convs_per_block(net); }
 
@@ -23,6 +24,12 @@ static long piece_size(const mimi_seanet *net, long batch)
     return size;
 }
 
+// Steps a frame that a decoder's first convolution takes
+INLINE long decoder_steps(const mimi_model *m)
+{
+    return m->resample_stride*(m->qwen3 ? qwen3_strides(m->qwen3) : 1);
+}
+
 // Size of a buffer between two blocks: the largest (batch, rows, channels) that passes
 static long between_size(const mimi_call *call, long piece)
 {
@@ -30,7 +37,7 @@ static long between_size(const mimi_call *call, long piece)
     const mimi_conv *convs = m->seanet.convs;
     long step = convs_per_block(&m->seanet), rows = call->frames*m->frame_size, size = piece;
     if (m->is_decoder) {
-        rows = call->frames*m->resample_stride;
+        rows = call->frames*decoder_steps(m);
         size = max_(size, call->batch*rows*convs->direct.outputs);
     }
     for (long i = 0; i < m->seanet.n_blocks; i++) {
@@ -48,9 +55,24 @@ static void add_conv(sizes *s, long *left, const mimi_conv *c, long rows, long b
 {
     long inputs = c->stride*c->channels, outputs = c->direct.outputs;
     *left = max_(*left, batch*c->left*c->channels);
-    if (c->dilation > 1) s->gathered = max_(s->gathered, rows*c->channels*c->taps);
     if (c->direct.inputs > DEPTH) s->accumulators = max_(s->accumulators, rows/c->stride);
     if (c->form) s->transformed = max_(s->transformed, winograd_groups(inputs)*(inputs + 2*outputs));
+}
+
+static void add_qwen3(sizes *s, long *left, const mimi_qwen3 *q, long rows, long batch)
+{
+    s->window = max_(s->window, rows*q->conv.channels);
+    s->latent = max_(s->latent, rows*max_(max_(q->conv.channels, q->conv.direct.outputs), q->input.outputs));
+    add_conv(s, left, &q->conv, rows, batch);
+    for (long i = 0; i < q->n_upsamples; i++) {
+        const mimi_convnext *c = q->upsamples + i;
+        rows *= c->stride;
+        *left = max_(*left, batch*c->depthwise.left*c->depthwise.channels);
+        s->window = max_(s->window, rows*c->depthwise.channels);
+        s->latent = max_(s->latent, rows*c->depthwise.channels);
+        s->wide = max_(s->wide, rows*c->expand.outputs);
+        s->accumulators = max_(s->accumulators, rows);
+    }
 }
 
 static sizes measure(const mimi_call *call)
@@ -59,9 +81,9 @@ static sizes measure(const mimi_call *call)
     const mimi_seanet *net = &m->seanet;
     const mimi_transformer *t = &m->transformer;
     long batch = call->batch, frames = batch*call->frames, steps = frames*m->resample_stride;
-    long piece = piece_size(net, batch), left = 0;
+    long piece = piece_size(net, batch), left = 0, rows = m->is_decoder ? frames*decoder_steps(m) : steps;
     const mimi_conv *at_once = net->convs + (m->is_decoder ? 0 : n_convs(net) - 1);   // is not divided into pieces
-    sizes s = {.window = max_(piece, steps*at_once->channels), .accumulators = max_(ROWS, steps)};
+    sizes s = {.window = max_(piece, rows*at_once->channels), .accumulators = max_(ROWS, rows)};
     for (long i = 0; i < n_convs(net); i++) {
         const mimi_conv *c = net->convs + i;
         add_conv(&s, &left, c, piece/c->channels, batch);
@@ -70,11 +92,12 @@ static sizes measure(const mimi_call *call)
         s.window = max_(s.window, steps*m->downsample.channels);
         add_conv(&s, &left, &m->downsample, steps, batch);
     }
-    s.window = round_up(s.window + left);
-    s.between = between_size(call, piece);
-    s.latent = max_(steps*m->latent_dim, 2*frames*m->quantizer.codebook_dim);
+    s.latent = max_(steps*max_(m->latent_dim, t->n_heads*t->head_dim), 2*frames*m->quantizer.codebook_dim);
     s.wide = frames*m->quantizer.codebook_size;
     for (long l = 0; l < t->n_layers; l++) s.wide = max_(s.wide, steps*t->matrices[4*l + 2].outputs);
+    if (m->qwen3) add_qwen3(&s, &left, m->qwen3, frames, batch);
+    s.window = round_up(s.window + left);
+    s.between = between_size(call, piece);
     s.accumulators *= PANEL;
     s.attention = attention_buffer(t);
     return s;
@@ -106,7 +129,6 @@ static long divide_workspace(const mimi_call *call, thread_team *team, int threa
     k->window[0] = take(w, &used, s.window);
     k->window[1] = take(w, &used, s.window);
     k->hidden = take(w, &used, s.window);
-    k->gathered = take(w, &used, s.gathered);
     t->from = take(w, &used, s.between);
     t->to = take(w, &used, s.between);
     t->x = take(w, &used, s.latent);
@@ -167,6 +189,13 @@ static void upsample(worker *k, const mimi_model *m, long frames, const float *l
     barrier(k->team);
 }
 
+// To [-1, 1]; all threads have written their shares
+static void clamp(worker *k, float *wav, long n)
+{
+    long threads = k->team->threads;
+    for (long i = n*k->thread/threads; i < n*(k->thread + 1)/threads; i++) wav[i] = fminf(fmaxf(wav[i], -1), 1);
+}
+
 static void decode(const mimi_call *call, thread_team *team, int thread)
 {
     thread_workspace t;
@@ -177,8 +206,11 @@ static void decode(const mimi_call *call, thread_team *team, int thread)
     float *latent = m->upsample ? t.buffers.hidden : t.x;
     dequantize(k, &m->quantizer, call->codes, call->codebooks, call->frames, latent, t.buffers.qkv);
     if (m->upsample) upsample(k, m, call->frames, latent, t.x, call->tails + m->upsample_tail*call->batch);
-    transform(k, &m->transformer, t.x, steps, call->start, call->position, call->keys, call->values, &t.buffers);
-    seanet_decoder(k, &m->seanet, t.x, steps, call->wav, t.from, t.to);
+    if (m->qwen3) qwen3_latent(k, m->qwen3, &m->transformer, t.x, steps, call->start, call->position, call->keys,
+                               call->values, &t.buffers);
+    else transform(k, &m->transformer, t.x, steps, call->start, call->position, call->keys, call->values, &t.buffers);
+    seanet_decoder(k, &m->seanet, t.x, call->frames*decoder_steps(m), call->wav, t.from, t.to);
+    if (m->qwen3) clamp(k, call->wav, call->batch*call->frames*m->frame_size);
 }
 
 typedef void program(const mimi_call *, thread_team *, int);

@@ -18,8 +18,14 @@ typedef struct {
 } mimi_matrix;
 
 typedef struct {
+    const float *frequency;      // (channels) filled up to a multiple of 16: e^alpha. NULL: ELU
+    const float *depth;          // likewise, 1 / (e^beta + 1e-9)
+} mimi_snake;
+
+typedef struct {
     mimi_matrix direct;          // weight of MIMI_DIRECT; its inputs and outputs are set for every form
     mimi_matrix winograd[4];     // transformed weights of the other forms
+    mimi_snake act;              // of its outputs, where they pass an activation: SnakeBeta, else ELU
     int form, pad;
     long channels, taps, stride, dilation;
     long left;                   // rows before the first row of the input that the first output reaches
@@ -36,10 +42,12 @@ typedef struct {
     const mimi_matrix *matrices; // of each layer: queries, keys and values; attention output; feed-forward up; down
     const float *frequencies;    // (head_dim / 2) of the rotary embedding
     long n_layers, n_heads, head_dim;
+    long width;                  // of its inputs and outputs
+    int gated;                   // RMS norms for layer norms, and SwiGLU, gates before values, for GELU
     long context;                // steps that a query attends to, its own included
     long ring_size;              // slots of keys and values, a multiple of 16, at least context + MIMI_QUERIES
     long value_width;            // head_dim filled up to a multiple of 16
-    float eps;                   // of the layer norms
+    float eps;                   // of the norms
 } mimi_transformer;
 
 typedef struct {
@@ -50,6 +58,21 @@ typedef struct {
 } mimi_quantizer;
 
 typedef struct {
+    mimi_matrix up;              // a step to `stride` steps, side by side
+    mimi_conv depthwise;         // its weight: (taps, channels)
+    mimi_matrix expand, contract;
+    long stride;
+    float eps;                   // of the layer norm
+} mimi_convnext;
+
+typedef struct {
+    mimi_conv conv;              // on what the quantizer gives
+    mimi_matrix input, output;   // before and behind the transformer
+    const mimi_convnext *upsamples;
+    long n_upsamples;
+} mimi_qwen3;
+
+typedef struct {
     mimi_seanet seanet;
     mimi_transformer transformer;
     mimi_quantizer quantizer;
@@ -58,6 +81,7 @@ typedef struct {
     long upsample_tail;          // offset of its last latent in the tails
     long resample_stride, latent_dim, frame_size;
     int is_decoder;
+    const mimi_qwen3 *qwen3;     // what a decoder of Qwen3-TTS has besides; NULL: Mimi's
 } mimi_model;
 
 typedef struct {
@@ -81,6 +105,7 @@ void mimi_decode(const mimi_call *call);
 
 // The parts, each alone, for tests.
 void mimi_elu(const float *x, float *y, long n);
+void mimi_snake_beta(const mimi_snake *snake, const float *x, float *y, long rows, long channels);
 void mimi_gelu(const float *x, float *y, long n);   // y = x + x erf(x), which is sqrt(2) GELU(sqrt(2) x)
 void mimi_exp(const float *x, float *y, long n);
 // out = x W^T + bias + residual and difference = residual - x W^T - bias of (rows, inputs); any output may be NULL.
@@ -90,6 +115,7 @@ void mimi_gemm(const mimi_matrix *matrix, const float *x, long rows, const float
 // (batch, rows, channels) to (batch, rows / stride, outputs); tails: (batch, left, channels), read unless `first`.
 void mimi_convolve(const mimi_conv *conv, const float *x, long batch, long rows, int first, float *tails, float *out);
 void mimi_layer_norm(const float *x, float *y, long rows, long dim, float eps);   // without gain and bias
+void mimi_rms_norm(const float *x, float *y, long rows, long dim, float eps);     // without gain
 // (steps, 3, heads, head_dim) to (steps, heads, head_dim); qkv is overwritten, the rings of one layer are updated.
 void mimi_attend(const mimi_transformer *transformer, float *qkv, long steps, long start, long position, float *keys,
                  float *values, float *out);

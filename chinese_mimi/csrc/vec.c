@@ -80,6 +80,24 @@ INLINE vec exp_vec(vec x)
 
 INLINE vec elu_vec(vec a) { return max_vec(a, exp_vec(-max_vec(-a, (vec){})) - 1.f); }
 
+// sin^2(x), x brought within [-pi/2, pi/2] by multiples of pi in three parts (Cody and Waite), each exact; the sine is
+// an odd polynomial of the eleventh degree
+INLINE vec sin_squared(vec x)
+{
+    const float ROUND = 0x1.8p23f;   // numbers added to it become whole
+    vec n = (x*0.318309886f + ROUND) - ROUND;
+    vec r = ((x - n*3.140625f) - n*9.67502594e-4f) - n*1.50995799e-7f, s = r*r;
+    vec p = (vec){} - 2.38875799e-8f;
+    p = p*s + 2.75251841e-6f;
+    p = p*s - 1.98408597e-4f;
+    p = p*s + 8.33333097e-3f;
+    p = p*s - .166666672f;
+    p = p*s + 1.f;
+    return s*p*p;
+}
+
+INLINE vec snake_vec(vec x, vec frequency, vec depth) { return x + depth*sin_squared(x*frequency); }
+
 // exp(z^2) erfc(z) as a polynomial of t = 1 / (1 + z / 2), highest power first: least squares at 200 Chebyshev points
 static const float ERFC[] = {
     -0.0230024159f, 0.130702108f, -0.277340531f, 0.207911164f, 0.118068494f, -0.255685896f, 0.0691802427f,
@@ -97,9 +115,26 @@ INLINE vec gelu_vec(vec z)
     return z + z*(vec)((ivec)(1.f - p*exp_vec(-a*a)) | sign);
 }
 
+// The activation of vectors whose first number is that of channel c
+INLINE vec act_vec(const mimi_snake *act, vec x, long c)
+{
+    return act->frequency ? snake_vec(x, load(act->frequency + c), load(act->depth + c)) : elu_vec(x);
+}
+
+INLINE void act_row(const mimi_snake *act, const float *x, float *y, long channels)
+{
+    for (long c = 0; c < channels; c += LANES)
+        store_partial(y + c, act_vec(act, load_partial(x + c, channels - c), c), channels - c);
+}
+
 void mimi_elu(const float *x, float *y, long n)
 {
     for (long i = 0; i < n; i += LANES) store_partial(y + i, elu_vec(load_partial(x + i, n - i)), n - i);
+}
+
+void mimi_snake_beta(const mimi_snake *snake, const float *x, float *y, long rows, long channels)
+{
+    for (long r = 0; r < rows; r++) act_row(snake, x + r*channels, y + r*channels, channels);
 }
 
 void mimi_gelu(const float *x, float *y, long n)
