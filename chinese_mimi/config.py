@@ -299,6 +299,7 @@ class OptimConfig:
     weight_decay: float = at_least(0, 0.05) # on the transformers only
     warmup: int = at_least(0, 0)            # steps of linear rise
     schedule: str = choice("constant", "cosine")  # cosine falls to 0 at the last step
+    decay_steps: int = at_least(0, 0)       # steps at the end over which cosine falls; 0: all after the warm-up
     max_norm: float = at_least(0, 0.0)      # gradients are clipped to this norm; 0 is off
     ema_decay: float = limited(0.99, lambda v: 0 <= v < 1, "is not in [0, 1)")  # of the EMA weights
     accumulate: int = positive(1)           # batches of `data.batch_size` in one step, one after the other

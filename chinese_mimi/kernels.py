@@ -315,7 +315,8 @@ def depthwise(put, layer) -> dict:
     "A `mimi_conv` of a `CausalConv1d` whose channels are alone."
     channels, _, taps = layer.weight.shape
     rows = dict(weight=put(layer.weight[:, 0].T), bias=put(layer.bias), inputs=taps, outputs=channels)
-    return dict(direct=rows, pad=PADS[layer.pad_mode], channels=channels, taps=taps, stride=1, dilation=1, left=taps - 1)
+    return dict(direct=rows, pad=PADS[layer.pad_mode], channels=channels, taps=taps, stride=1, dilation=1,
+                left=taps - 1)
 
 def convnext(put, make, block) -> dict:
     "A `mimi_convnext` of a `ConvNeXtBlock`, whose GELU is that of `transformer_layer`."

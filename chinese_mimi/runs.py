@@ -28,7 +28,7 @@ MAY_DIFFER = (  # keys in which two starts of a run may differ
     "output_dir", "device", "compile",
     "data.workers", "data.batch_size", "data.train", "data.valid", "data.valid_files", "data.max_broken",
     "teacher.features", "teacher.name",
-    "optim.steps", "optim.max_skipped", "optim.accumulate",
+    "optim.steps", "optim.schedule", "optim.decay_steps", "optim.max_skipped", "optim.accumulate",
     "checkpoint.every", "checkpoint.keep", "checkpoint.log_every", "checkpoint.valid_every",
     "checkpoint.best", "checkpoint.asr", "checkpoint.abx", "checkpoint.tracker",
 )

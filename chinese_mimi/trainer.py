@@ -48,11 +48,12 @@ def draw_dropout(cfg: TrainConfig, indices):
 
 # %% ../nbs/45_trainer.ipynb #5bc7fd42
 def lr_scale(cfg: TrainConfig, step: int) -> float:
-    "The learning rate of a stage's step as a share of its peak: linear warm-up, then constant or a half cosine to 0."
+    "The learning rate of a stage's step as a share of its peak: linear warm-up, constant, with `cosine` a fall to 0."
     o = cfg.optim
     if step < o.warmup: return (step + 1)/o.warmup
     if o.schedule == "constant": return 1.
-    return .5*(1 + math.cos(math.pi*(step - o.warmup)/max(1, o.steps - o.warmup)))
+    falling = min(o.decay_steps or o.steps, o.steps - o.warmup)
+    return .5*(1 + math.cos(math.pi*max(0, step - (o.steps - falling))/max(1, falling)))
 
 # %% ../nbs/45_trainer.ipynb #2b961c12
 class Generator(nn.Module):
