@@ -4,13 +4,13 @@
 
 # %% auto #0
 __all__ = ['MAX_SECONDS', 'MAX_RATE', 'MAX_UPLOAD_MB', 'UPLOAD_SECONDS', 'MAX_QUEUE', 'MAX_SESSIONS', 'SESSION_SECONDS',
-           'EXAMPLES', 'PARTS', 'RECONSTRUCTION_PARTS', 'Refused', 'seconds_of', 'take_sound', 'take_tokens', 'Encoded',
-           'Session', 'original_of', 'reconstruction_of', 'Task', 'WorkerPool', 'example_recordings', 'empty_parts',
-           'codebooks_between', 'original_parts', 'reconstruction_parts', 'AppBackend', 'encode_recording',
-           'open_recording', 'open_tokens', 'page_texts', 'codebook_slider', 'add_controls', 'add_inputs', 'add_parts',
-           'Layout', 'error_html', 'Updates', 'InputEvents', 'Events', 'connect', 'build', 'load', 'SecurityHeaders',
-           'remove_older', 'removing_old_uploads', 'check_address', 'launch', 'proxies_for', 'require_gradio',
-           'serving']
+           'EXAMPLES', 'OPUS_KBPS', 'PARTS', 'RECONSTRUCTION_PARTS', 'Refused', 'seconds_of', 'take_sound',
+           'take_tokens', 'Encoded', 'Session', 'original_of', 'reconstruction_of', 'Task', 'WorkerPool',
+           'example_recordings', 'versions', 'empty_parts', 'codebooks_between', 'original_parts',
+           'reconstruction_parts', 'AppBackend', 'encode_recording', 'open_recording', 'open_tokens', 'page_texts',
+           'codebook_slider', 'add_controls', 'add_inputs', 'add_parts', 'Layout', 'error_html', 'Updates',
+           'InputEvents', 'Events', 'connect', 'build', 'load', 'SecurityHeaders', 'remove_older',
+           'removing_old_uploads', 'check_address', 'launch', 'proxies_for', 'require_gradio', 'serving']
 
 # %% ../nbs/62_app.ipynb #a50f0003
 import errno, os, re, signal, socket, tempfile, threading, time
@@ -22,18 +22,19 @@ from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
 
+from markupsafe import escape
 import torch
 
 from .audio import AudioError, read, resample
 from .bitstream import CmimiReader
 from .codec import Mimi
 from .core import ConfigError, MimiError, available_cpus, optional_import
-from .demo_corpus import Utterance, speak
 from .files import decode_long, encode_long
 from .live import LIVE_SECONDS, add_live_route
-from .page import TEXTS, alert, card, draw, explain, head, live_panel, masthead, measure, note, numbers
-from .page import placeholder, progress, spectrogram, token_map, words
-from .signals import synthetic_voice
+from .page import TEXTS, alert, card, comparison, draw, explain, head, live_panel, masthead, measure, note
+from .page import numbers, placeholder, progress, rate_text, spectrogram, token_map, words
+from .signals import sentences, synthetic_voice
+from .systems import opus_round_trip
 
 # %% ../nbs/62_app.ipynb #a50f0006
 MAX_SECONDS = 60         # length of one recording
@@ -214,19 +215,26 @@ class WorkerPool:
     def close(self): self.executor.shutdown(cancel_futures=True)
 
 # %% ../nbs/62_app.ipynb #9fca3671
-EXAMPLES = (  # text, voice of eSpeak NG
-    ("明年这个时候，新的体育馆就建好了。", "cmn+f2"),
-    ("他听完这个笑话，忍不住哈哈大笑。", "cmn+f4"),
-    ("雨停了，街上的人又慢慢多了起来。", "cmn+Annie"),
-)
+EXAMPLES = "02_zm_yunxi", "03_zf_xiaoyi", "04_zm_yunjian"   # of the shipped sentences
 
 def example_recordings(rate: int) -> dict:
-    "Title -> (1, T): sentences by eSpeak NG where it is installed, and a synthetic voice, whose title is empty."
-    utterances = [Utterance(text, voice, 200, 75) for text, voice in EXAMPLES]
-    try: spoken = speak(utterances, rate)
-    except ConfigError: spoken = []
-    recordings = {u.text: torch.from_numpy(wav)[None] for u, wav in zip(utterances, spoken)}
-    return recordings | {"": synthetic_voice(rate, 4.)}
+    "Title -> (1, T): sentences of synthetic voices by their text, and a synthetic vowel, whose title is empty."
+    return {s.text: read(s.path, rate) for s in sentences() if s.id in EXAMPLES} | {"": synthetic_voice(rate, 4.)}
+
+# %% ../nbs/62_app.ipynb #cb31f6f0
+OPUS_KBPS = 6   # the least at which it passes speech whole
+
+def versions(wav, rate: int, codecs: dict) -> list:
+    "A sentence (1, T) in several versions: [(heading, wav (T,), Hz), ...]."
+    sounds = [(words("original"), wav[0], rate)]
+    for name, codec in codecs.items():
+        codes, all = codec.encode(resample(wav, rate, codec.sample_rate)[None]), codec.n_codebooks
+        for n in sorted({all, -(-all//2), 1}, reverse=True):
+            heading = words("at_rate", rate=rate_text(codec, n), n=n, all=all)
+            if len(codecs) > 1: heading = f"<b>{escape(name)}</b> {heading}"
+            sounds.append((heading, codec.decode(codes[:, :n])[0, 0], codec.output_sample_rate))
+    opus, measured = opus_round_trip(wav, rate, OPUS_KBPS)
+    return [*sounds, (words("opus_rate", rate=f"{measured:.1f}"), opus[0], rate)]
 
 # %% ../nbs/62_app.ipynb #337f4edd
 PARTS = ("status", "numbers", "original", "original_picture", "reconstruction", "reconstruction_picture", "tokens")
@@ -271,9 +279,18 @@ class AppBackend:
         self.codecs = codecs
         self.default = next(iter(codecs.values()))
         self.examples = example_recordings(self.default.sample_rate)
+        self.rates = ""   # the comparison, once somebody has asked for it
         self.workers = WorkerPool(n_workers or max(1, available_cpus()//2))
 
     def close(self): self.workers.close()
+
+    def compare_rates(self) -> str:
+        "The examples at several bit rates, as HTML; made when first asked for."
+        if not self.rates:
+            rate = self.default.sample_rate
+            spoken = {title: wav for title, wav in self.examples.items() if title}
+            self.rates = comparison([(title, versions(wav, rate, self.codecs)) for title, wav in spoken.items()])
+        return self.rates
 
     def show(self, encoded: Encoded, n: int, same_original=False):
         "Yield the parts for the first `n` codebooks; without those of the original where `same_original`."
@@ -395,6 +412,7 @@ class Layout:
             with gr.Tab(text("file"), id="file"):
                 with gr.Row(): self.speech, self.tokens_file, self.examples = add_inputs(backend.examples, text)
                 self.parts = add_parts(empty_parts(backend.default))
+            with gr.Tab(text("rates"), id="rates") as self.rates_tab: self.rates = gr.HTML(progress("comparing"))
             with gr.Tab(text("live"), id="live"): gr.HTML(live_panel(backend.codecs, LIVE_SECONDS))
 
 # %% ../nbs/62_app.ipynb #f5f70aca
@@ -501,6 +519,7 @@ def connect(layout: Layout, events: Events):
                               [model, slider, *results], api_name="open", show_progress_on=status)
     slider.input(events.change_codebooks, [session, model, slider], reconstruction,
                  api_name="decode", trigger_mode="always_last", show_progress="hidden")
+    layout.rates_tab.select(events.backend.compare_rates, None, layout.rates, **private)
     model.input(events.change_model, [session, model, slider], [slider, *results], **private)
     for title, button in layout.examples.items():
         button.click(partial(events.open_example, title), [session, model, slider], results, **private)

@@ -4,7 +4,8 @@
 
 # %% auto #0
 __all__ = ['TEXTS', 'SCORES', 'words', 'explain', 'note', 'progress', 'alert', 'draw', 'measure', 'card', 'spectrogram',
-           'placeholder', 'kbps', 'numbers', 'cmimi', 'token_map', 'head', 'masthead', 'live_panel']
+           'placeholder', 'kbps', 'rate_text', 'numbers', 'cmimi', 'token_map', 'comparison', 'head', 'masthead',
+           'live_panel']
 
 # %% ../nbs/61_page.ipynb #a49f0003
 import io, json
@@ -104,6 +105,10 @@ def kbps(codec, n: int) -> float:
     "Kilobits per second of `n` codebooks."
     return bit_rate(n, codec.config.quantizer.codebook_size, codec.frame_rate)/1000
 
+def rate_text(codec, n: int) -> str:
+    "These kilobits per second as the page writes them."
+    return f"{kbps(codec, n):.2f}".rstrip("0").rstrip(".")
+
 # %% ../nbs/61_page.ipynb #bd50a6ca
 def _score_card(key, score):
     "The data of a card; `score` None while it is being computed"
@@ -119,8 +124,8 @@ def numbers(
     scores=None,     # of `measure`, None while they are being computed, {} where there is no original
 ) -> str:
     "Bit rate and scores, as cards."
-    rate = f"{kbps(codec, n):.2f}".rstrip("0").rstrip(".")
-    cards = [dict(key="rate", value=rate, unit="kbit/s", detail=words("of_codebooks", n=n, all=codec.n_codebooks))]
+    detail = words("of_codebooks", n=n, all=codec.n_codebooks)
+    cards = [dict(key="rate", value=rate_text(codec, n), unit="kbit/s", detail=detail)]
     if scores is None: cards += [_score_card(k, None) for k in SCORES]
     elif scores: cards += [_score_card(k, scores[k]) for k in SCORES]
     return _fragment("numbers", cards)
@@ -157,6 +162,15 @@ def token_map(
         seconds=1/codec.frame_rate, src=data_uri(_pixels(codes), "image/png"), name=name,
         file=data_uri(file, "application/octet-stream"), size=f"{len(file)} B"))
 
+# %% ../nbs/61_page.ipynb #34059243
+def comparison(
+    rows: list,  # a sentence and its sounds: (text, [(heading, wav (T,), Hz), ...]); headings are HTML
+) -> str:
+    "Sentences, each with players of its versions."
+    players = [dict(text=text, sounds=[dict(heading=Markup(heading), sound=player(wav, sr, text))
+                                       for heading, wav, sr in sounds]) for text, sounds in rows]
+    return _fragment("comparison", players)
+
 # %% ../nbs/61_page.ipynb #a49f0019
 def head() -> str:
     "The style sheets and scripts for the page's head; nothing is loaded from other files."
@@ -165,7 +179,8 @@ def head() -> str:
 # %% ../nbs/61_page.ipynb #9ddc97ad
 def masthead(longest: int) -> str:
     "Title and the switch of languages; `longest` is the limit of a recording in seconds."
-    return _fragment("masthead", longest, [TEXTS["file"], TEXTS["live"], *json.loads(asset("page/gradio.json"))])
+    tabs = [TEXTS[tab] for tab in ("file", "rates", "live")]
+    return _fragment("masthead", longest, tabs + json.loads(asset("page/gradio.json")))
 
 # %% ../nbs/61_page.ipynb #47567353
 def live_panel(codecs: dict, limit: int) -> str:
