@@ -29,6 +29,7 @@ test: setup
 
 # What is generated: modules, clean notebooks, README.md, and the package's copies of styles.css and of the recipes.
 export: setup
+	$(BIN)/python tools/links.py
 	$(BIN)/nbdev_export
 	$(BIN)/nbdev_clean
 	mkdir -p chinese_mimi/assets/configs
