@@ -7,9 +7,9 @@ __all__ = ['MAX_SECONDS', 'MAX_RATE', 'MAX_UPLOAD_MB', 'UPLOAD_SECONDS', 'MAX_QU
            'EXAMPLES', 'OPUS_KBPS', 'PARTS', 'RECONSTRUCTION_PARTS', 'Refused', 'seconds_of', 'take_sound',
            'take_tokens', 'Encoded', 'Session', 'original_of', 'reconstruction_of', 'Task', 'WorkerPool',
            'example_recordings', 'versions', 'empty_parts', 'codebooks_between', 'original_parts',
-           'reconstruction_parts', 'AppBackend', 'encode_recording', 'open_recording', 'open_tokens', 'page_texts',
-           'codebook_slider', 'add_controls', 'add_inputs', 'add_parts', 'Layout', 'error_html', 'Updates',
-           'InputEvents', 'Events', 'connect', 'build', 'load', 'SecurityHeaders', 'remove_older',
+           'reconstruction_parts', 'AppBackend', 'compare_rates', 'encode_recording', 'open_recording', 'open_tokens',
+           'page_texts', 'codebook_slider', 'add_controls', 'add_inputs', 'add_parts', 'Layout', 'error_html',
+           'Updates', 'InputEvents', 'Events', 'connect', 'build', 'load', 'SecurityHeaders', 'remove_older',
            'removing_old_uploads', 'check_address', 'launch', 'proxies_for', 'require_gradio', 'serving']
 
 # %% ../nbs/62_app.ipynb #a50f0003
@@ -284,14 +284,6 @@ class AppBackend:
 
     def close(self): self.workers.close()
 
-    def compare_rates(self) -> str:
-        "The examples at several bit rates, as HTML; made when first asked for."
-        if not self.rates:
-            rate = self.default.sample_rate
-            spoken = {title: wav for title, wav in self.examples.items() if title}
-            self.rates = comparison([(title, versions(wav, rate, self.codecs)) for title, wav in spoken.items()])
-        return self.rates
-
     def show(self, encoded: Encoded, n: int, same_original=False):
         "Yield the parts for the first `n` codebooks; without those of the original where `same_original`."
         codec = self.codecs[encoded.model]
@@ -315,6 +307,15 @@ class AppBackend:
         if original_picture: parts["original_picture"] = spectrogram(original_picture.result(), "original")
         yield parts
         yield dict(numbers=numbers(codec, n, scores.result()), status="")
+
+# %% ../nbs/62_app.ipynb #971a0dea
+def compare_rates(backend: AppBackend) -> str:
+    "The example sentences at several bit rates, as HTML; made when first asked for."
+    if not backend.rates:
+        rate = backend.default.sample_rate
+        spoken = {title: wav for title, wav in backend.examples.items() if title}
+        backend.rates = comparison([(title, versions(wav, rate, backend.codecs)) for title, wav in spoken.items()])
+    return backend.rates
 
 # %% ../nbs/62_app.ipynb #a50f0010
 def encode_recording(
@@ -519,7 +520,7 @@ def connect(layout: Layout, events: Events):
                               [model, slider, *results], api_name="open", show_progress_on=status)
     slider.input(events.change_codebooks, [session, model, slider], reconstruction,
                  api_name="decode", trigger_mode="always_last", show_progress="hidden")
-    layout.rates_tab.select(events.backend.compare_rates, None, layout.rates, **private)
+    layout.rates_tab.select(partial(compare_rates, events.backend), None, layout.rates, **private)
     model.input(events.change_model, [session, model, slider], [slider, *results], **private)
     for title, button in layout.examples.items():
         button.click(partial(events.open_example, title), [session, model, slider], results, **private)

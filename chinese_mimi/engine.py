@@ -265,6 +265,37 @@ class EngineEncoder(Half):
         self.run(kernels().mimi_encode, state, wav, codes, frames)
         return codes
 
+# %% ../nbs/16_engine.ipynb #e108b1e2
+def _lay_out_mimi(half, network):
+    "Mimi's decoder, with the codebooks of its encoder."
+    cfg, seanet = network.config, network.config.seanet
+    half.set_transformer(transformer, network.decoder_transformer)
+    convs = decoder_convs(half.layout, network.decoder, cfg.resample_stride)
+    half.set_seanet(convs, seanet.strides, seanet.n_residual_layers)
+    half.set("quantizer", quantizer(half.memory.put, network.quantizer, encode=False))
+    if network.upsample is None: return
+    half.set("upsample", half.memory.put(network.upsample.weight[:, 0].T))
+    half.model.upsample_tail = half.layout.tail_size
+    half.layout.tail_size += seanet.dimension
+
+def _lay_out_qwen3(half, network):
+    "The decoder of Qwen3-TTS, with its own codebooks."
+    d, net, put, make = network.config.qwen3_decoder, network.decoder, half.memory.put, half.layout.matrix
+    gated = network.decoder_transformer
+    half.model.resample_stride, half.model.latent_dim = 1, d.codebook_dim
+    half.model.frame_size = network.output_frame_size
+    half.set_transformer(gated_transformer, gated)
+    convs = decoder_convs(half.layout, net, math.prod(d.upsample_strides))
+    half.set_seanet(convs, d.strides, len(net.blocks[0].units))
+    half.set("quantizer", quantizer(put, network.decoder_quantizer, encode=False))
+    blocks = [convnext(put, make, block) for block in net.upsamples]
+    for block in blocks: half.layout.with_tail(block["depthwise"])
+    half.blocks = ffi.new("mimi_convnext[]", blocks)
+    output = make(fold_gain(gated.norm, gated.output_proj.weight), gated.output_proj.bias)
+    half.set("qwen3", ffi.new("mimi_qwen3 *", dict(
+        conv=half.layout.layer(gated.conv_in), input=linear(make, gated.input_proj), output=output,
+        upsamples=half.blocks, n_upsamples=len(blocks))))
+
 # %% ../nbs/16_engine.ipynb #c67f8257
 class EngineDecoder(Half):
     "The decoding half of a network: tokens to waveform."
@@ -272,37 +303,7 @@ class EngineDecoder(Half):
     def __init__(self, network, kind="float32"):
         super().__init__(network, parts_of(network, "decode"), kind)
         self.model.is_decoder, self.codebook_size = 1, network.config.quantizer.codebook_size
-        (self.lay_out_qwen3 if network.config.qwen3_decoder else self.lay_out_mimi)(network)
-
-    def lay_out_mimi(self, network):
-        "Mimi's decoder."
-        cfg, seanet = network.config, network.config.seanet
-        self.set_transformer(transformer, network.decoder_transformer)
-        convs = decoder_convs(self.layout, network.decoder, cfg.resample_stride)
-        self.set_seanet(convs, seanet.strides, seanet.n_residual_layers)
-        self.set("quantizer", quantizer(self.memory.put, network.quantizer, encode=False))
-        if network.upsample is None: return
-        self.set("upsample", self.memory.put(network.upsample.weight[:, 0].T))
-        self.model.upsample_tail = self.layout.tail_size
-        self.layout.tail_size += seanet.dimension
-
-    def lay_out_qwen3(self, network):
-        "That of Qwen3-TTS, with its own codebooks; it has one step a frame, and its own rate."
-        d, net, put, make = network.config.qwen3_decoder, network.decoder, self.memory.put, self.layout.matrix
-        gated = network.decoder_transformer
-        self.model.resample_stride, self.model.latent_dim = 1, d.codebook_dim
-        self.model.frame_size = network.output_frame_size
-        self.set_transformer(gated_transformer, gated)
-        convs = decoder_convs(self.layout, net, math.prod(d.upsample_strides))
-        self.set_seanet(convs, d.strides, len(net.blocks[0].units))
-        self.set("quantizer", quantizer(put, network.decoder_quantizer, encode=False))
-        blocks = [convnext(put, make, block) for block in net.upsamples]
-        for block in blocks: self.layout.with_tail(block["depthwise"])
-        self.blocks = ffi.new("mimi_convnext[]", blocks)
-        output = make(fold_gain(gated.norm, gated.output_proj.weight), gated.output_proj.bias)
-        self.set("qwen3", ffi.new("mimi_qwen3 *", dict(
-            conv=self.layout.layer(gated.conv_in), input=linear(make, gated.input_proj), output=output,
-            upsamples=self.blocks, n_upsamples=len(blocks))))
+        (_lay_out_qwen3 if network.config.qwen3_decoder else _lay_out_mimi)(self, network)
 
     def __call__(self, codes, state: EngineState):
         "The next tokens, (B, n, F), -1 adding nothing, to samples, (B, T). Raises `ValueError` for others."
