@@ -497,13 +497,15 @@ def convert(
     config: Annotated[Path | None, typer.Option(
         "--config", metavar="FILE", help="Configuration of a model that does not carry its own.")] = None,
     raw: Raw = False,
+    half: Annotated[bool, typer.Option(
+        "--half", help="With native: weights in half precision, which take half the space.")] = False,
 ):
     """Write a model in another format.
 
     \b
     Example: chinese-mimi convert outputs/mimi/checkpoints/last mimi-hf --to transformers"""
     from chinese_mimi.weights import convert
-    info = convert(source, target, to, averaged=not raw, config=config)
+    info = convert(source, target, to, averaged=not raw, config=config, half=half)
     print(f"written: {target} ({to}), from {info['path']} ({info['kind']})")
 
 # %% ../nbs/63_cli.ipynb #256b0a30
