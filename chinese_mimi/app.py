@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['MAX_SECONDS', 'MAX_RATE', 'MAX_UPLOAD_MB', 'UPLOAD_SECONDS', 'MAX_QUEUE', 'MAX_SESSIONS', 'SESSION_SECONDS',
-           'EXAMPLES', 'OPUS_KBPS', 'PARTS', 'RECONSTRUCTION_PARTS', 'Refused', 'seconds_of', 'take_sound',
+           'EXAMPLES', 'COMPARED_KBPS', 'PARTS', 'RECONSTRUCTION_PARTS', 'Refused', 'seconds_of', 'take_sound',
            'take_tokens', 'Encoded', 'Session', 'original_of', 'reconstruction_of', 'Task', 'WorkerPool',
            'example_recordings', 'versions', 'empty_parts', 'codebooks_between', 'original_parts',
            'reconstruction_parts', 'AppBackend', 'compare_rates', 'encode_recording', 'open_recording', 'open_tokens',
@@ -222,18 +222,18 @@ def example_recordings(rate: int) -> dict:
     return {s.text: read(s.path, rate) for s in sentences() if s.id in EXAMPLES} | {"": synthetic_voice(rate, 4.)}
 
 # %% ../nbs/62_app.ipynb #cb31f6f0
-OPUS_KBPS = 6   # the least at which it passes speech whole
+COMPARED_KBPS = 6   # of Opus, near its lowest rate for speech
 
 def versions(wav, rate: int, codecs: dict) -> list:
     "A sentence (1, T) in several versions: [(heading, wav (T,), Hz), ...]."
     sounds = [(words("original"), wav[0], rate)]
     for name, codec in codecs.items():
-        codes, all = codec.encode(resample(wav, rate, codec.sample_rate)[None]), codec.n_codebooks
-        for n in sorted({all, -(-all//2), 1}, reverse=True):
-            heading = words("at_rate", rate=rate_text(codec, n), n=n, all=all)
+        codes, most = codec.encode(resample(wav, rate, codec.sample_rate)[None]), codec.n_codebooks
+        for n in sorted({most, -(-most//2), 1}, reverse=True):
+            heading = words("at_rate", rate=rate_text(codec, n), n=n, all=most)
             if len(codecs) > 1: heading = f"<b>{escape(name)}</b> {heading}"
             sounds.append((heading, codec.decode(codes[:, :n])[0, 0], codec.output_sample_rate))
-    opus, measured = opus_round_trip(wav, rate, OPUS_KBPS)
+    opus, measured = opus_round_trip(wav, rate, COMPARED_KBPS)
     return [*sounds, (words("opus_rate", rate=f"{measured:.1f}"), opus[0], rate)]
 
 # %% ../nbs/62_app.ipynb #337f4edd

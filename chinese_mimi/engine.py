@@ -17,7 +17,7 @@ import torch
 from .core import MimiError
 from .kernels import (
     DIRECT, F2_2, F2_3, F3_2, FORM_OUTPUTS, PADS, as_ordinary_conv, conv, convnext, ffi, fold_gain,
-    gated_transformer, kernels, linear, matrix, pointer, quantizer, snake, transformer)
+    gated_transformer, kernels, matrix, pointer, quantizer, snake, transformer)
 
 # %% ../nbs/16_engine.ipynb #8ff76fca
 HUGE = 1 << 21   # bytes of a large page
@@ -290,11 +290,11 @@ def _lay_out_qwen3(half, network):
     half.set("quantizer", quantizer(put, network.decoder_quantizer, encode=False))
     blocks = [convnext(put, make, block) for block in net.upsamples]
     for block in blocks: half.layout.with_tail(block["depthwise"])
-    half.blocks = ffi.new("mimi_convnext[]", blocks)
+    half.fields["upsamples"] = ffi.new("mimi_convnext[]", blocks)
     output = make(fold_gain(gated.norm, gated.output_proj.weight), gated.output_proj.bias)
     half.set("qwen3", ffi.new("mimi_qwen3 *", dict(
-        conv=half.layout.layer(gated.conv_in), input=linear(make, gated.input_proj), output=output,
-        upsamples=half.blocks, n_upsamples=len(blocks))))
+        conv=half.layout.layer(gated.conv_in), input=make(gated.input_proj.weight, gated.input_proj.bias),
+        output=output, upsamples=half.fields["upsamples"], n_upsamples=len(blocks))))
 
 # %% ../nbs/16_engine.ipynb #c67f8257
 class EngineDecoder(Half):

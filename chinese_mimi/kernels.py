@@ -6,9 +6,9 @@
 __all__ = ['CSRC', 'ffi', 'DIGEST', 'V3', 'V4', 'LEVELS', 'KINDS', 'KIND_CODES', 'DTYPES', 'PAD_NAMES', 'PADS', 'FORM_NAMES',
            'DIRECT', 'F2_2', 'F3_2', 'F2_3', 'FORM_OUTPUTS', 'enum', 'find_compiler', 'seal', 'is_intact', 'build',
            'cpu_flags', 'prebuilt', 'cache_path', 'kernels', 'engine_available', 'pointer', 'pad_rows', 'snake',
-           'rounded', 'panels', 'matrix', 'window_weight', 'as_ordinary_conv', 'winograd_weights', 'conv', 'fold_norm',
-           'fold_scale', 'transformer_layer', 'transformer', 'neighbours', 'fold_gain', 'gated_layer',
-           'gated_transformer', 'score_bias', 'quantizer', 'linear', 'depthwise', 'convnext']
+           'rounded', 'panels', 'matrix', 'window_weight', 'as_ordinary_conv', 'winograd_weights', 'conv', 'fold_gain',
+           'fold_norm', 'fold_scale', 'transformer_layer', 'transformer', 'neighbours', 'gated_layer',
+           'gated_transformer', 'score_bias', 'quantizer', 'depthwise', 'convnext']
 
 # %% ../nbs/15_kernels.ipynb #be3f2af5
 import hashlib, os, platform, shutil, subprocess, tempfile, warnings
@@ -231,10 +231,14 @@ def conv(put, direct_matrix, weight, bias=None, stride=1, dilation=1, pad_mode="
     return {**c, "direct": dict(inputs=w.shape[1], outputs=N), "winograd": transformed}
 
 # %% ../nbs/15_kernels.ipynb #2b02a8c3
+def fold_gain(norm, weight):
+    "The weight of x whose product is that of norm.weight * x."
+    return (weight.double()*norm.weight.double()).float()
+
 def fold_norm(norm, layer, scale=1.):
     "scale * layer(norm.weight * x + norm.bias) as weight and bias of x, computed in float64 and rounded once."
     weight = layer.weight.double()*scale
-    return (weight*norm.weight.double()).float(), (weight @ norm.bias.double()).float()
+    return fold_gain(norm, weight), (weight @ norm.bias.double()).float()
 
 def fold_scale(layer, scale):
     "The weight of scale * layer(x), where scale (N,) has a factor for each output."
@@ -269,15 +273,10 @@ def neighbours(weight, head_dim: int):
     "The rows of a projection to heads in the order 0, d/2, 1, d/2 + 1 ..., the same in each head."
     return weight.unflatten(0, (-1, 2, head_dim//2)).transpose(1, 2).flatten(0, 2)
 
-def fold_gain(norm, weight):
-    "The weight of x whose product is that of norm.weight * x."
-    return (weight.double()*norm.weight.double()).float()
-
 def gated_layer(make, layer) -> list:
     "The four `mimi_matrix` of a gated layer; heads of keys and values that several queries share are repeated."
     a, d = layer.attention, layer.attention.head_dim
-    shared = (p.weight.unflatten(0, (-1, d)).repeat_interleave(a.groups, 0).flatten(0, 1) for p in (a.k_proj, a.v_proj))
-    k, v = shared
+    k, v = (p.weight.unflatten(0, (-1, d)).repeat_interleave(a.groups, 0).flatten(0, 1) for p in (a.k_proj, a.v_proj))
     qkv = torch.cat([neighbours(a.q_proj.weight, d), neighbours(k, d), v])
     gates = torch.cat([layer.gate.weight, layer.linear1.weight])
     return [make(fold_gain(layer.norm1, qkv)), make(fold_scale(a.out_proj, layer.scale1)),
@@ -307,10 +306,6 @@ def quantizer(put, net, encode: bool) -> dict:
     return q
 
 # %% ../nbs/15_kernels.ipynb #3cfffa82
-def linear(make, layer) -> dict:
-    "A `mimi_matrix` of a `Linear`."
-    return make(layer.weight, layer.bias)
-
 def depthwise(put, layer) -> dict:
     "A `mimi_conv` of a `CausalConv1d` whose channels are alone."
     channels, _, taps = layer.weight.shape

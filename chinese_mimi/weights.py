@@ -142,11 +142,10 @@ def _verify_checksums(folder):
 def halved(tensors: dict) -> dict:
     "Native tensors in float16; codebooks as their vectors, with a usage of one."
     small = {name: t.half() for name, t in tensors.items()}
-    for name in tensors:
-        if not name.endswith(".embedding_sum"): continue
-        usage = name.removesuffix("embedding_sum") + "usage"
-        vectors = tensors[name].float()/tensors[usage].float().clamp(min=1e-5)[:, None]
-        small |= {name: vectors.half(), usage: torch.ones_like(small[usage])}
+    for book in _codebook_names(tensors):
+        sums, usage = f"{book}.embedding_sum", f"{book}.usage"
+        vectors = tensors[sums]/tensors[usage].clamp(min=1e-5)[:, None]
+        small |= {sums: vectors.half(), usage: torch.ones_like(small[usage])}
     return small
 
 # %% ../nbs/18_weights.ipynb #3bd39faf

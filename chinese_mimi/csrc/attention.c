@@ -31,23 +31,12 @@ INLINE void rms_norm(const float *x, float *y, long dim, float eps)
     for (long i = 0; i < dim; i += LANES) store_partial(y + i, load_partial(x + i, dim - i)*scale, dim - i);
 }
 
-static void layer_norm_rows(worker *k, const float *x, float *y, long rows, long dim, float eps)
+static void norm_rows(worker *k, int rms, const float *x, float *y, long rows, long dim, float eps)
 {
     long threads = k->team->threads;
     for (long r = rows*k->thread/threads; r < rows*(k->thread + 1)/threads; r++)
-        layer_norm(x + r*dim, y + r*dim, dim, eps);
-}
-
-// The norm of a transformer's rows
-static void norm_rows(worker *k, const mimi_transformer *t, const float *x, float *y, long rows)
-{
-    long threads = k->team->threads, dim = t->width;
-    if (!t->gated) {
-        layer_norm_rows(k, x, y, rows, dim, t->eps);
-        return;
-    }
-    for (long r = rows*k->thread/threads; r < rows*(k->thread + 1)/threads; r++)
-        rms_norm(x + r*dim, y + r*dim, dim, t->eps);
+        if (rms) rms_norm(x + r*dim, y + r*dim, dim, eps);
+        else layer_norm(x + r*dim, y + r*dim, dim, eps);
 }
 
 // c (rows, n) = a (rows, inputs) b (inputs, n), n in sixteens; rows lie a_row, b_row and c_row apart
@@ -181,7 +170,7 @@ static void attention(worker *k, const mimi_transformer *t, const mimi_matrix *w
 {
     thread_team *team = k->team;
     long d = t->head_dim, heads = t->n_heads, dim = heads*d, rows = k->batch*n, items = k->batch*heads;
-    norm_rows(k, t, x, b->hidden, rows);
+    norm_rows(k, t->gated, x, b->hidden, rows, t->width, t->eps);
     barrier(team);
     operands qkv = {.x = {b->hidden, 0, t->width}, .out = {b->qkv, 0, 3*dim}};
     gemm(team, k->thread, w, 1, rows, &qkv, k->accumulators);
@@ -217,7 +206,7 @@ static void feed_forward(worker *k, const mimi_transformer *t, const mimi_matrix
 {
     thread_team *team = k->team;
     long dim = t->width, rows = k->batch*n, width = w->outputs;
-    norm_rows(k, t, x, b->hidden, rows);
+    norm_rows(k, t->gated, x, b->hidden, rows, t->width, t->eps);
     barrier(team);
     operands up = {.x = {b->hidden, 0, dim}, .out = {b->up, 0, width}, .gelu = !t->gated};
     gemm(team, k->thread, w, 1, rows, &up, k->accumulators);

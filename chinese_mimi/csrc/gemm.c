@@ -61,7 +61,8 @@ INLINE void multiply_rows(const int kind, const int rows, const int vectors, con
     UNROLL(m, rows) UNROLL(u, vectors) sums[m][u] = begin ? load(accumulators + m*PANEL + LANES*u) : (vec){};
     for (long i = begin; i < end; i = next) {
         next = io->run ? min_(++run*io->run, end) : end;
-        microkernel(kind, rows, vectors, x, weights_at(kind, panel, (i - begin)*LANES*vectors), LANES*vectors, next - i, sums);
+        const void *weights = weights_at(kind, panel, (i - begin)*LANES*vectors);
+        microkernel(kind, rows, vectors, x, weights, LANES*vectors, next - i, sums);
         UNROLL(m, rows) x[m] += next - i + jump;
     }
     UNROLL(m, rows) UNROLL(u, vectors) store(accumulators + m*PANEL + LANES*u, sums[m][u]);

@@ -53,7 +53,8 @@ typedef struct {
     long run, run_step;
 } operands;
 
-// A thread and its buffers. Windows and hidden are shared by the team; accumulators and transformed are the thread's own.
+// A thread and its buffers. Windows and hidden are shared by the team; accumulators and transformed are the thread's
+// own.
 typedef struct {
     thread_team *team;
     int thread;

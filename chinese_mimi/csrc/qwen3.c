@@ -41,7 +41,7 @@ static void convnext(worker *k, const mimi_convnext *c, const float *x, long n, 
     gemm(team, k->thread, &c->up, k->batch, n, &up, k->accumulators);
     depthwise(k, conv, window, m, b->hidden);
     barrier(team);
-    layer_norm_rows(k, b->hidden, b->hidden, rows, channels, c->eps);
+    norm_rows(k, 0, b->hidden, b->hidden, rows, channels, c->eps);
     barrier(team);
     operands expand = {.x = {b->hidden, 0, channels}, .out = {b->up, 0, c->expand.outputs}, .gelu = 1};
     gemm(team, k->thread, &c->expand, 1, rows, &expand, k->accumulators);
@@ -65,7 +65,7 @@ static void qwen3_latent(worker *k, const mimi_qwen3 *q, const mimi_transformer 
     gemm(team, k->thread, &q->input, 1, rows, &in, k->accumulators);
     barrier(team);
     transform(k, t, x, n, start, position, keys, values, b);
-    norm_rows(k, t, x, b->hidden, rows);
+    norm_rows(k, t->gated, x, b->hidden, rows, width, t->eps);
     barrier(team);
     operands out = {.x = {b->hidden, 0, width}, .out = {x, 0, q->output.outputs}};
     gemm(team, k->thread, &q->output, 1, rows, &out, k->accumulators);
