@@ -25,6 +25,7 @@ from .kernels import build, kernels, prebuilt
 from .weights import save_kyutai, save_qwen3, save_transformers
 from .codec import Mimi, compare_tokens, same_tokens
 from .check import Qwen3Peer
+from .export import OnnxCodec, fill_codebooks, write_onnx
 
 # %% ../nbs/53_bench.ipynb #e443ceaa
 def write_files(codec: Mimi, folder) -> dict:
@@ -38,7 +39,14 @@ def write_files(codec: Mimi, folder) -> dict:
         try: save(path, codec.config, tensors)
         except MimiError: continue   # a shape that the format cannot express
         files[name] = path
-    return files
+    try: _write_graphs(codec, folder/"onnx")
+    except ConfigError: return files     # what exports graphs is not installed
+    return files | {"onnx": folder/"onnx"}
+
+def _write_graphs(codec, folder):
+    "The graphs of streams, which take whole signals too"
+    folder.mkdir(exist_ok=True)
+    write_onnx(folder, codec, names=["encoder_stream", "decoder_stream"])
 
 # %% ../nbs/53_bench.ipynb #9b13bea9
 @dataclass
@@ -84,6 +92,20 @@ def our_implementations(codec: Mimi, n: int) -> tuple:
     except MimiError as e: return [_ours(codec, n, compile=False)], {"compile=True": str(e)}
     in_pytorch = _ours(codec, n, "chinese-mimi in PyTorch", compile=False)
     return [_ours(codec, n, compile=True, start=_compile_seconds()), in_pytorch], {}
+
+# %% ../nbs/53_bench.ipynb #2e91eece
+def _in_onnxruntime(folder, n):
+    "The exported codec as an `Implementation`; a whole signal is one step of a new stream"
+    from onnxruntime import __version__ as runtime
+    codec = OnnxCodec(folder, torch.get_num_threads())
+    def stream_encode():
+        step = codec.streaming_encoder()
+        return lambda wav: torch.from_numpy(step(wav.numpy()))[:, :n]
+    def stream_decode():
+        step = codec.streaming_decoder()
+        return lambda codes: torch.from_numpy(step(fill_codebooks(codes.numpy(), codec.n_codebooks)))
+    return Implementation("chinese-mimi, onnxruntime", runtime, lambda wav: stream_encode()(wav),
+                          lambda codes: stream_decode()(codes), stream_encode, stream_decode, ours=True)
 
 # %% ../nbs/53_bench.ipynb #c102068c
 def _moshi(files, n, device):
@@ -155,6 +177,7 @@ def implementations(
 ) -> tuple:
     "This package and every other that is installed and can run the model; and name -> reason of those left out."
     loaded, left_out = our_implementations(Mimi.from_pretrained(files["native"], device=device), n)
+    if "onnx" in files and device == "cpu": loaded.append(_in_onnxruntime(files["onnx"], n))
     others = {name: partial(_load_other, name, files, n, device) for name in OTHERS}
     if "qwen3" in files: others = {"qwen-tts": partial(_qwen3, files, peer_python, device)}
     for name, load in others.items():

@@ -6,7 +6,7 @@
 __all__ = ['app', 'Version', 'Model', 'Out', 'Codebooks', 'Raw', 'Device', 'Dtype', 'PeerPython', 'Json', 'Workers', 'Manifest',
            'exit_code_of', 'main', 'check_dtype', 'load_codec', 'require_packages', 'print_result', 'print_skipped',
            'print_beside', 'prepare', 'durations', 'extract', 'device_overrides', 'train', 'reconstruct', 'encode',
-           'decode', 'tokenize', 'evaluate', 'check', 'convert', 'demo', 'bench', 'serve']
+           'decode', 'tokenize', 'evaluate', 'check', 'convert', 'export_model', 'demo', 'bench', 'serve']
 
 # %% ../nbs/63_cli.ipynb #d7b36b94
 import dataclasses, errno, json, os, sys
@@ -507,6 +507,36 @@ def convert(
     from chinese_mimi.weights import convert
     info = convert(source, target, to, averaged=not raw, config=config, half=half)
     print(f"written: {target} ({to}), from {info['path']} ({info['kind']})")
+
+# %% ../nbs/63_cli.ipynb #40a99bbd
+@app.command("export")
+def export_model(
+    source: Annotated[str, typer.Argument(metavar="MODEL", help=_MODEL)],
+    target: Annotated[Path, typer.Argument(
+        metavar="DIR", help="Made, or replaced where it holds an earlier export and nothing else.")],
+    to: Annotated[str, typer.Option("--to", metavar="FORMAT", help="onnx: graphs; web: a page for a static host.")],
+    weights: Annotated[str, typer.Option(
+        metavar="KIND", help="float32, exactly the codec's tokens; or int8, a quarter of the size.")] = "float32",
+    runtime: Annotated[str | None, typer.Option(metavar="DIR|ADDRESS",
+        help="With web: onnxruntime-web, as a folder (npm's) or the address of one; jsDelivr's by default.")] = None,
+    raw: Raw = False,
+):
+    """Write a model for onnxruntime, or a page that runs it in the browser.
+
+    \b
+    Example: chinese-mimi export demo demo-onnx --to onnx
+             chinese-mimi export demo demo-web --to web --weights int8"""
+    if to not in ("onnx", "web"): raise ConfigError(f"--to: {to!r} is unknown; onnx or web")
+    if weights not in ("float32", "int8"): raise ConfigError(f"--weights: {weights!r} is unknown; float32 or int8")
+    if runtime and to != "web": raise ConfigError("--runtime: only with --to web")
+    from chinese_mimi.web import RUNTIME, check_runtime, export_web
+    from chinese_mimi.export import export_onnx
+    check_runtime(runtime or RUNTIME)
+    codec = load_codec(source, "cpu", "float32", raw)
+    if to == "web": export_web(codec, target, weights, runtime or RUNTIME)
+    else: export_onnx(codec, target, weights)
+    print(f"written: {target} ({to}), from {source}")
+    if to == "web": print(f"open it: {Path(sys.executable).name} -m http.server --directory {target}")
 
 # %% ../nbs/63_cli.ipynb #256b0a30
 @app.command()

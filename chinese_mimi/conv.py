@@ -17,7 +17,7 @@ import torch.nn.functional as F
 class ConvState:
     "State of one convolution of one stream; None at the start, unless its size is fixed."
     tail: torch.Tensor | None = None   # last inputs (B, C, padding), or unfinished outputs (B, C, kernel - stride)
-    begun: torch.Tensor | None = None  # 0-d bool, where the size is fixed and the first input is repeated before itself
+    begun: torch.Tensor | None = None  # 0-d bool, where the size is fixed and no zeros come before the first input
 
 # %% ../nbs/10_conv.ipynb #ee05dbc2
 def keep_variance(layer, fan_in: int):
@@ -61,6 +61,15 @@ def _transpose_packed(layer, x):
     y = _convolve(F.pad(x.unsqueeze(2), (taps - 1, 0)).squeeze(2), weight, bias)
     return y.transpose(1, 2).reshape(len(x), -1, layer.out_channels).transpose(1, 2)
 
+# %% ../nbs/10_conv.ipynb #c053b5f1
+def _before(x, state, pad_mode, n):
+    "The n inputs before x in a stream; of a state of fixed size without asking the device whether there are any"
+    if state.begun is None: return state.tail
+    first = x[..., :1] if pad_mode == "replicate" else x[..., 1:n + 1].flip(-1)
+    past = torch.where(state.begun, state.tail, first)
+    state.begun = torch.ones_like(state.begun)
+    return past
+
 # %% ../nbs/10_conv.ipynb #4d656a14
 class CausalConv1d(nn.Conv1d):
     "A causal `nn.Conv1d`: (B, C_in, T) -> (B, C_out, T // stride) for T a multiple of the stride."
@@ -71,7 +80,7 @@ class CausalConv1d(nn.Conv1d):
         stride: int = 1,
         dilation: int = 1,
         bias: bool = True,
-        pad_mode: str = "constant",   # zeros; or "replicate": the first input
+        pad_mode: str = "constant",   # zeros; "replicate": the first input; "reflect": the first ones backwards
         groups: int = 1,
     ):
         super().__init__(in_channels, out_channels, kernel_size, stride, dilation=dilation, groups=groups, bias=bias)
@@ -89,23 +98,16 @@ class CausalConv1d(nn.Conv1d):
         "The state in which a stream begins; one of fixed size, zeros, for a batch of that many."
         if batch is None or not self.left: return ConvState()
         tail = self.weight.new_zeros(batch, self.in_channels, self.left)
-        repeats = self.pad_mode == "replicate"
-        return ConvState(tail, torch.zeros((), dtype=torch.bool, device=tail.device) if repeats else None)
+        if self.pad_mode == "constant": return ConvState(tail)
+        return ConvState(tail, torch.zeros((), dtype=torch.bool, device=tail.device))
 
     def step(self, x, state: ConvState):
         "The next T inputs of a stream, (B, C_in, T), T a multiple of the stride; `state` is advanced."
         if self.left:
             if state.tail is None: x = F.pad(x, (self.left, 0), mode=self.pad_mode)
-            else: x = torch.cat([self._past(x, state), x], -1)
+            else: x = torch.cat([_before(x, state, self.pad_mode, self.left), x], -1)
             state.tail = x[..., -self.left:]
         return super().forward(x)
-
-    def _past(self, x, state):
-        "The inputs before x; of a state of fixed size without asking the device whether there are any"
-        if state.begun is None: return state.tail
-        past = torch.where(state.begun, state.tail, x[..., :1])
-        state.begun = torch.ones_like(state.begun)
-        return past
 
 # %% ../nbs/10_conv.ipynb #efa3da24
 class CausalConvTranspose1d(nn.ConvTranspose1d):
@@ -132,13 +134,14 @@ class CausalConvTranspose1d(nn.ConvTranspose1d):
 
     def new_state(self, batch=None) -> ConvState:
         "The state in which a stream begins; one of fixed size, zeros, for a batch of that many."
-        return ConvState(None if batch is None else self.weight.new_zeros(batch, self.out_channels, self.right))
+        if batch is None or not self.right: return ConvState()
+        return ConvState(self.weight.new_zeros(batch, self.out_channels, self.right))
 
     def step(self, x, state: ConvState):
         "The next T inputs of a stream, (B, C_in, T) -> (B, C_out, T * stride); `state` is advanced."
         y = F.conv_transpose1d(x, self.weight, None, self.stride, groups=self.groups)
         n = x.shape[-1]*self.stride[0]
-        if state.tail is not None: y[..., :self.right] += state.tail
-        state.tail = y[..., n:]
+        if state.tail is not None: y = torch.cat([y[..., :self.right] + state.tail, y[..., self.right:]], -1)
+        if self.right: state.tail = y[..., n:]
         y = y[..., :n]
         return y if self.bias is None else y + self.bias[:, None]

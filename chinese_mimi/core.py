@@ -4,9 +4,9 @@
 
 # %% auto #0
 __all__ = ['MimiError', 'ConfigError', 'first_sentence', 'decode_text', 'readable_name', 'plural', 'is_stdout', 'is_special',
-           'atomic_open', 'atomic_write', 'check_distinct', 'check_folder', 'recover_folder', 'atomic_dir',
-           'remove_leftovers', 'optional_import', 'rank_and_world', 'local_rank', 'local_world_size', 'available_cpus',
-           'run_interruptibly', 'exit_process', 'pick_device']
+           'atomic_open', 'atomic_write', 'check_distinct', 'check_folder', 'replaceable_folder', 'recover_folder',
+           'atomic_dir', 'remove_leftovers', 'optional_import', 'rank_and_world', 'local_rank', 'local_world_size',
+           'available_cpus', 'run_interruptibly', 'exit_process', 'pick_device']
 
 # %% ../nbs/00_core.ipynb #1307384b
 import codecs, errno, hashlib, os, re, shutil, sys, threading
@@ -188,6 +188,18 @@ def check_folder(
         if not folder.is_dir(): _raise(errno.ENOTDIR)
         if not os.access(folder, os.W_OK | os.X_OK): _raise(errno.EACCES)
     except OSError as e: raise _write_error(path, e) from None
+
+# %% ../nbs/00_core.ipynb #de3abf25
+def replaceable_folder(folder, names) -> Path:
+    """The path of a folder that may be made, or replaced: nothing lies in it but files of these names. Raises
+    `ConfigError`."""
+    folder = Path(folder)
+    if not os.path.exists(folder): return folder
+    if not folder.is_dir(): raise ConfigError(f"{folder}: is a file; name a folder to save into")
+    other = sorted(p.name for p in folder.iterdir() if p.name not in names)
+    if not other: return folder
+    listed = ", ".join(other[:3]) + ", ..."*(len(other) > 3)
+    raise ConfigError(f"{folder}: holds other files ({listed}) that saving would replace; name a new folder")
 
 # %% ../nbs/00_core.ipynb #caf8fef7
 def _sync_files(folder):

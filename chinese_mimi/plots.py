@@ -8,8 +8,8 @@ __all__ = ['COLORS', 'LINES', 'INK', 'MP3_RATES', 'style', 'styled', 'new_axes',
            'share_matrices', 'duration_histogram', 'percentage_lines', 'feature_map', 'similarity_matrix',
            'numbered_spans', 'histogram', 'named_curves', 'bars_with_intervals', 'named_bars', 'named_bar_panels',
            'preference_bars', 'curves_with_intervals', 'confusion_matrix', 'spectrogram_over_f0', 'compare_f0',
-           'grouped_bars', 'stacked_bars', 'block_diagram', 'fig_to_png', 'data_uri', 'png_data_uri', 'audio_data_uri',
-           'Player', 'player']
+           'grouped_bars', 'stacked_bars', 'block_diagram', 'fig_to_png', 'shrunk_png', 'data_uri', 'png_data_uri',
+           'audio_data_uri', 'Player', 'player']
 
 # %% ../nbs/02_plots.ipynb #0f2b2525
 import io
@@ -654,6 +654,16 @@ def fig_to_png(fig, dpi=100) -> bytes:
     return out.getvalue()
 
 # %% ../nbs/02_plots.ipynb #01883c9d
+def shrunk_png(data: bytes, width=560) -> bytes:
+    "A PNG file's bytes at another width in pixels, in 128 colours: a screenshot to be stored in a notebook."
+    from PIL import Image
+    image = Image.open(io.BytesIO(data)).convert("RGB")
+    image = image.resize((width, image.height*width//image.width), Image.LANCZOS)
+    out = io.BytesIO()
+    image.quantize(128, dither=Image.Dither.NONE).save(out, "PNG", optimize=True)
+    return out.getvalue()
+
+# %% ../nbs/02_plots.ipynb #caea6338
 def data_uri(
     data: bytes,
     media_type: str,  # such as image/png

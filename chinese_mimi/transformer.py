@@ -21,11 +21,12 @@ FLOAT32_POSITIONS = 1 << 16   # positions whose angle is a product in float32, a
 
 def rope_angles(start, n: int, dim: int, max_period: float, device=None):
     """Angles of positions start .. start+n-1: (n, dim / 2), float32, radians. start: a number, or a 0-d tensor.
-    A number from `FLOAT32_POSITIONS` on gives exact angles without their whole turns, a tensor products in float32."""
+    From position `FLOAT32_POSITIONS` on they are exact, and without their whole turns."""
     freqs = torch.exp(torch.arange(0, dim, 2, device=device).float() * (-math.log(max_period)/dim))
     positions = (torch.arange(n, device=device) + start)[:, None]
     angles = positions.float() * freqs
-    if not isinstance(start, int) or start + n <= FLOAT32_POSITIONS: return angles
+    near = not torch.compiler.is_exporting() and isinstance(start, int) and start + n <= FLOAT32_POSITIONS
+    if near: return angles
     exact = positions.double()*freqs.double() % (2*math.pi)
     return torch.where(positions < FLOAT32_POSITIONS, angles, exact.float())
 
@@ -61,30 +62,40 @@ def _with_previous(x):
     previous = F.pad(x, (0, 0, 0, 0, 1, 0))[:, :, :-1]
     return torch.cat([previous, x], 3)
 
-def _plain_attention(q, k, v):
-    "Causal attention by its formula: PyTorch's kernel for CPUs is slow backward where products are in bfloat16"
-    n = q.shape[2]
+def _plain_attention(q, k, v, mask):
+    "Attention by its formula, where the mask is True"
     scores = (q*q.shape[-1]**-.5) @ k.transpose(-1, -2)
-    return scores.masked_fill(~band_mask(n, n, n, q.device), -math.inf).softmax(-1) @ v
+    return scores.masked_fill(~mask, -math.inf).softmax(-1) @ v
 
 def _block_attention(q, k, v, context):
     "`window_attention` of a signal longer than the window"
     T = q.shape[2]
-    n = math.ceil(T/context)
+    n = (T + context - 1)//context
     q, k, v = (F.pad(x, (0, 0, 0, n*context - T)).unflatten(2, (n, context)) for x in (q, k, v))
-    mask = band_mask(context, 2*context, context, q.device).repeat(n, 1, 1)
-    mask[0, :, :context] = False                                # nothing precedes the first block
-    y = F.scaled_dot_product_attention(q, _with_previous(k), _with_previous(v), attn_mask=mask)
+    block, key = (torch.arange(size, device=q.device) for size in (n, 2*context))
+    precedes = (block[:, None] > 0) | (key >= context)          # nothing precedes the first block
+    mask = band_mask(context, 2*context, context, q.device) & precedes[:, None]
+    attend = _plain_attention if torch.compiler.is_exporting() else F.scaled_dot_product_attention
+    y = attend(q, _with_previous(k), _with_previous(v), mask)
     return y.flatten(2, 3)[:, :, :T]
+
+_LONG = 1000   # steps of a window from which on blocks of that size would be more work than all pairs of steps
+
+def _attention_of_any_length(q, k, v, context):
+    "`window_attention` as a graph, which cannot choose by the length"
+    if context < _LONG: return _block_attention(q, k, v, context)
+    return _plain_attention(q, k, v, band_mask(q.shape[2], q.shape[2], context, q.device))
 
 # %% ../nbs/12_transformer.ipynb #290bca34
 def window_attention(q, k, v, context: int, training=False):
     """Causal attention over the last `context` steps; q, k, v and the result are (B, H, T, d). training: by what is
     fastest forward and backward."""
-    half = q.dtype in (torch.float16, torch.bfloat16)
+    half, T = q.dtype in (torch.float16, torch.bfloat16), q.shape[2]
     if q.is_cuda and half and flash_kernel() is not None: return _flash_attention(q, k, v, context)
-    if q.shape[2] > context: return _block_attention(q, k, v, context)
-    if training and q.device.type == "cpu": return _plain_attention(q, k, v)
+    if torch.compiler.is_exporting(): return _attention_of_any_length(q, k, v, context)
+    if T > context: return _block_attention(q, k, v, context)
+    if training and q.device.type == "cpu":     # where PyTorch's kernel is slow backward in bfloat16
+        return _plain_attention(q, k, v, band_mask(T, T, context, q.device))
     return F.scaled_dot_product_attention(q, k, v, is_causal=True)
 
 # %% ../nbs/12_transformer.ipynb #310bdd03

@@ -15,6 +15,7 @@ from importlib.resources import files
 from pathlib import Path
 import torch
 from .core import ConfigError, MimiError, atomic_dir, atomic_write, check_distinct, recover_folder
+from .core import replaceable_folder
 from .config import CodecConfig, Qwen3DecoderConfig, load_codec_config, preset, to_yaml, _read_yaml
 from .signals import shipped
 from .names import check_size, check_tensors, encoder_strides, from_style, to_style, _few
@@ -168,15 +169,6 @@ def write_native(
 # %% ../nbs/18_weights.ipynb #c0f968f6
 _SAVED = {*_HASHED, "model.safetensors.sha256", "config.json", "preprocessor_config.json", "README.md"}
 
-def _replaceable(folder):
-    "The path of a folder to save into, refused where it holds anything but a saved model"
-    folder = Path(folder)
-    if not os.path.exists(folder): return folder
-    if not folder.is_dir(): raise ConfigError(f"{folder}: is a file; name a folder to save into")
-    other = sorted(p.name for p in folder.iterdir() if p.name not in _SAVED)
-    if not other: return folder
-    raise ConfigError(f"{folder}: holds other files ({_few(other, 3)}) that saving would replace; name a new folder")
-
 def save_native(
     folder,               # made, or replaced where it holds a saved model and nothing else
     config: CodecConfig,
@@ -186,7 +178,7 @@ def save_native(
     half=False,           # `halved`
 ):
     "Save a native folder, whole or not at all."
-    with atomic_dir(_replaceable(folder)) as d:
+    with atomic_dir(replaceable_folder(folder, _SAVED)) as d:
         write_native(d, config, tensors, raw, model_card or default_card(config, tensors), half)
 
 # %% ../nbs/18_weights.ipynb #7015f0a5
@@ -556,7 +548,7 @@ _FEATURE_EXTRACTOR = {
 def _write_foreign(folder, config, tensors, tree, card):
     "Write a folder as transformers reads it: tensors, the dict of config.json, a feature extractor and a card"
     extractor = _FEATURE_EXTRACTOR | {"sampling_rate": config.sample_rate}
-    with atomic_dir(_replaceable(folder)) as d:
+    with atomic_dir(replaceable_folder(folder, _SAVED)) as d:
         _write_safetensors(d/"model.safetensors", tensors)
         atomic_write(d/"config.json", json.dumps(tree, indent=2) + "\n")
         atomic_write(d/"preprocessor_config.json", json.dumps(extractor, indent=2) + "\n")
