@@ -533,6 +533,7 @@ def export_model(
     from chinese_mimi.export import export_onnx
     check_runtime(runtime or RUNTIME)
     codec = load_codec(source, "cpu", "float32", raw)
+    print("tracing the network takes a minute or two", file=sys.stderr)
     if to == "web": export_web(codec, target, weights, runtime or RUNTIME)
     else: export_onnx(codec, target, weights)
     print(f"written: {target} ({to}), from {source}")

@@ -18,6 +18,7 @@ import numpy as np
 import torch
 from torch import nn
 import torch.nn.functional as F
+from tqdm import tqdm
 
 from .core import ConfigError, MimiError, atomic_dir, first_sentence, optional_import, replaceable_folder
 from .codec import Mimi
@@ -183,7 +184,7 @@ def export_graphs(codec: Mimi, names=GRAPHS) -> dict:
         "decoder": lambda: _trace_whole(WholeDecoder(fixed), *codes),
         "encoder_stream": lambda: _trace_stream(fixed, _encode_all, new_encoder_state(fixed, 2), *wav),
         "decoder_stream": lambda: _trace_stream(fixed, decode_step, new_decoder_state(fixed, 2), *codes)}
-    graphs = {name: traced[name]() for name in names}
+    graphs = {name: traced[name]() for name in tqdm(names, desc="export", unit=" graphs", disable=None)}
     if "encoder" in graphs: _pad_to_frames(graphs["encoder"][0], codec.frame_size)
     return graphs
 
@@ -231,14 +232,19 @@ def _description(codec, weights):
                 opset=OPSET, weights=weights, codebook_size=codec.config.quantizer.codebook_size,
                 **{name: getattr(codec, name) for name in names})
 
+def _shape_of(value):
+    "The sizes of an input or output of a graph: numbers, and names of those that may differ"
+    return [size.dim_param or size.dim_value for size in value.type.tensor_type.shape.dim]
+
 def _write_graph(path, model, states, fingerprint):
     "Write a model; its entry in model.json"
     model.producer_name = "chinese-mimi"
     model.metadata_props.add(key="fingerprint", value=fingerprint)
     data = model.SerializeToString()
     path.write_bytes(data)
-    return dict(file=path.name, bytes=len(data), sha256=hashlib.sha256(data).hexdigest(),
-                input=model.graph.input[0].name, output=model.graph.output[0].name, states=states)
+    x, y = model.graph.input[0], model.graph.output[0]
+    return dict(file=path.name, bytes=len(data), sha256=hashlib.sha256(data).hexdigest(), input=x.name,
+                input_shape=_shape_of(x), output=y.name, output_shape=_shape_of(y), states=states)
 
 # %% ../nbs/25_export.ipynb #bf45ced7
 def _readme(description):

@@ -17,6 +17,7 @@ from dataclasses import asdict, dataclass, field
 from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
+from uuid import uuid4
 from zipfile import BadZipFile
 from zlib import error as ZlibError
 
@@ -148,7 +149,8 @@ def write_part(out, part) -> bool:
     "Write `part_00001.npz`, unless another process has written one of this number in the meantime: False."
     about = {k: v for k, v in asdict(part).items() if k not in ("keys", "durations")}
     np.savez(data := io.BytesIO(), keys=part.keys, durations=part.durations, about=json.dumps(about))
-    file, mine = out/f"part_{part.number:05d}.npz", out/f".part_{part.number:05d}.{os.getpid()}"
+    file = out/f"part_{part.number:05d}.npz"
+    mine = out/f".part_{part.number:05d}.{uuid4().hex}"   # threads share a process id, and machines may
     atomic_write(mine, data.getvalue())
     try: os.link(mine, file)            # a rename would replace the other one's
     except FileExistsError: return False
