@@ -113,12 +113,12 @@ static void epilogue(const mimi_matrix *w, const operands *io, long n, long row,
             if (i1 == w->inputs) epilogue(w, io, n, r, min_(end - r, ROWS), column, vectors, sums); \
         } \
     }
-DEFINE_PANEL(panel_1, MIMI_FLOAT32, 1)
 #ifdef __AVX512F__
+DEFINE_PANEL(panel_1, MIMI_FLOAT32, 1)
 DEFINE_PANEL(panel_2, MIMI_FLOAT32, 2)
 DEFINE_PANEL(panel_3, MIMI_FLOAT32, 3)
-DEFINE_PANEL(panel_4, MIMI_FLOAT32, 4)
 #endif
+DEFINE_PANEL(panel_float32, MIMI_FLOAT32, VECTORS)
 DEFINE_PANEL(panel_float16, MIMI_FLOAT16, VECTORS)
 DEFINE_PANEL(panel_int8, MIMI_INT8, VECTORS)
 
@@ -130,11 +130,11 @@ static panel_function *panel_for(int kind, long vectors)
     if (kind == MIMI_FLOAT16) return panel_float16;
     if (kind == MIMI_INT8) return panel_int8;
 #ifdef __AVX512F__
-    if (vectors == 4) return panel_4;
     if (vectors == 3) return panel_3;
     if (vectors == 2) return panel_2;
+    if (vectors == 1) return panel_1;
 #endif
-    return panel_1;
+    return panel_float32;
 }
 
 // A matrix with one output is no panel but a row: the product is a dot product
@@ -180,7 +180,7 @@ static void gemm_share(const mimi_matrix *w, const operands *io, long n, share s
     }
     for (long p = s.panel; p < s.panel_end; p++) {
         long column = p*PANEL, rest = w->outputs - column;
-        long vectors = w->kind || rest >= PANEL ? VECTORS : (rest + LANES - 1)/LANES;
+        long vectors = w->kind || rest >= PANEL ? VECTORS : (rest + BLOCK - 1)/BLOCK*BLOCK/LANES;
         panel_function *multiply = panel_for(w->kind, vectors);
         for (long i = 0; i < inputs; i += depth) {
             const void *panel = weights_at(w->kind, w->weight, column*inputs + i*LANES*vectors);

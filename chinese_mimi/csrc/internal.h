@@ -11,17 +11,17 @@
 #define INLINE static inline __attribute__((always_inline))
 #define UNROLL(i, n) _Pragma("GCC unroll 8") for (int i = 0; i < (n); i++)
 
-// Vectors of sixteen numbers; the compiler makes of them what the processor has.
-typedef float vec __attribute__((vector_size(64), aligned(4), may_alias));
-typedef int32_t ivec __attribute__((vector_size(64)));
-
 enum {
-    LANES = 16,
-#ifdef __AVX512F__
-    VECTORS = 4,                  // vectors of a panel: as many as the registers hold ROWS accumulators of
+// Numbers of a vector, as many as a register holds: GCC keeps longer vectors in memory. And vectors of a panel, as many
+// as the registers hold ROWS accumulators of.
+#if defined __AVX512F__
+    LANES = 16, VECTORS = 4,
+#elif defined __AVX__
+    LANES = 8, VECTORS = 2,
 #else
-    VECTORS = 1,
+    LANES = 4, VECTORS = 4,
 #endif
+    BLOCK = 16,                   // numbers to whose multiple rows of matrices, scores and buffers are filled up
     PANEL = LANES*VECTORS,        // outputs of a panel of a matrix
     ROWS = 6,                     // rows that a microkernel multiplies at once
     DEPTH = 1536,                 // inputs of a panel that many rows go through at once, so that they stay in the cache
@@ -30,12 +30,15 @@ enum {
     MAX_THREADS = 64,
 };
 
+typedef float vec __attribute__((vector_size(4*LANES), aligned(4), may_alias));
+typedef int32_t ivec __attribute__((vector_size(4*LANES)));
+
 #define load(p) (*(const vec *)(p))
 #define store(p, x) (*(vec *)(p) = (x))
 
 INLINE long min_(long a, long b) { return a < b ? a : b; }
 INLINE long max_(long a, long b) { return a > b ? a : b; }
-INLINE long round_up(long n) { return (n + LANES - 1)/LANES*LANES; }
+INLINE long round_up(long n) { return (n + BLOCK - 1)/BLOCK*BLOCK; }
 
 // The threads of one call. All run the same program, each on its share, and wait for one another at barriers.
 typedef struct { int threads, arrived, round; } thread_team;

@@ -1,16 +1,16 @@
 // Vectors: loads and stores, sums, and the functions that a codec applies to every number.
 #include "internal.h"
 
-typedef int8_t int8_vec __attribute__((vector_size(16), aligned(1), may_alias));
-typedef uint16_t half_vec __attribute__((vector_size(32), aligned(2), may_alias));
+typedef int8_t int8_vec __attribute__((vector_size(LANES), aligned(1), may_alias));
+typedef uint16_t half_vec __attribute__((vector_size(2*LANES), aligned(2), may_alias));
 
 INLINE float horizontal_sum(vec a)
 {
-    float h[8], s[16];
-    memcpy(s, &a, 64);
-    for (int i = 0; i < 8; i++) h[i] = s[i] + s[i + 8];
-    for (int i = 0; i < 4; i++) h[i] += h[i + 4];
-    return (h[0] + h[2]) + (h[1] + h[3]);
+    float s[LANES];
+    memcpy(s, &a, sizeof s);
+    for (int n = LANES/2; n >= 1; n /= 2)
+        for (int i = 0; i < n; i++) s[i] += s[i + n];
+    return s[0];
 }
 
 // The first n numbers where a row ends within a vector, the rest zero
@@ -30,7 +30,7 @@ INLINE void store_partial(float *p, vec x, long n)
 
 INLINE vec load_int8(const int8_t *p)
 {
-#ifdef __AVX512F__
+#ifdef __AVX2__
     ivec i;   // GCC makes eleven instructions of the conversion below
     asm("vpmovsxbd %1, %0" : "=v"(i) : "m"(*(const int8_vec *)p));
 #else
@@ -41,7 +41,7 @@ INLINE vec load_int8(const int8_t *p)
 
 INLINE vec load_float16(const uint16_t *p)
 {
-#ifdef __AVX512F__
+#if defined __AVX512F__ || defined __F16C__
     vec x;
     asm("vcvtph2ps %1, %0" : "=v"(x) : "m"(*(const half_vec *)p));
     return x;
