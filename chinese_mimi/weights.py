@@ -785,7 +785,7 @@ def _weights_file(folder):
     paths = [*sorted(folder.glob("*.safetensors")), *sorted(folder.glob("*.pt"))]
     if len(paths) == 1: return paths[0]
     if not paths and list(folder.glob("*.onnx")):
-        raise MimiError(f"{folder}: holds ONNX graphs, for chinese_mimi.export.OnnxCodec; name the model they are of")
+        raise MimiError(f"{folder}: holds ONNX graphs, which onnxruntime runs; name the model they are of")
     if not paths: raise MimiError(f"{folder}: holds no weights (model.safetensors, another .safetensors or a .pt)")
     raise MimiError(f"{folder}: holds several files of weights ({_few([p.name for p in paths], 4)}); name one")
 
