@@ -495,7 +495,7 @@ def _run_lines(run):
     for row in run["rows"]:
         lines.append(_line(f"  {row['name']} {row['version']}", [_time_cell(row[key], key) for key in TIME_HEADINGS]))
     for i, row in enumerate(r for r in run["rows"] if r["ours"]):
-        name = "  so in PyTorch" if i else "  faster than the best of the others"
+        name = f"  so in {row['name'].split()[-1]}" if i else "  faster than the best of the others"
         lines.append(_line(name, [_ratio_cell(run, row, key) for key in TIME_HEADINGS]))
     lines.append(_line("  limit", _limit_cells(run)))
     lines += [f"  compiling takes {r['start']:.1f} s, once on a machine" for r in run["rows"] if r["start"]]
