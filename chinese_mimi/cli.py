@@ -581,7 +581,7 @@ def bench(
     Those that are installed are measured in turns, on the same weights and signal, with 8 codebooks
     (all of a model with fewer, and of a tokenizer of Qwen3-TTS). Under the times of a number of threads stand
       faster than the best of the others: how many times as fast the C engine is
-      so in PyTorch, in onnxruntime:      the same of this package's network, and of its exported graphs
+      so in PyTorch, in onnxruntime:      the same of the network and of its graphs
       limit:                              the least time that the arithmetic and the memory of this
                                           machine allow
     Example: chinese-mimi bench --threads 1 --out speed
