@@ -191,8 +191,8 @@ def export_graphs(codec: Mimi, names=GRAPHS) -> dict:
 # %% ../nbs/25_export.ipynb #fc5dfaff
 _WEIGHTED = {"Conv": 0, "ConvTranspose": 1, "MatMul": 1}   # operation -> dimension of its weight's output channels
 
-def _channel_dim(node, weight):
-    "The dimension of the output channels of a weight"
+def _channel_dim(node):
+    "The dimension of the output channels of a node's weight"
     groups = next((a.i for a in node.attribute if a.name == "group"), 1)
     return 0 if node.op_type == "ConvTranspose" and groups > 1 else _WEIGHTED[node.op_type]
 
@@ -213,11 +213,11 @@ def as_int8(model):
     for node in graph.node:
         name = node.input[1] if node.op_type in _WEIGHTED else ""
         if name in weights:
-            values, dim = to_array(weights[name]), _channel_dim(node, weights.pop(name))
-            q, scale = _to_int8(values, dim)
+            weight, dim = weights.pop(name), _channel_dim(node)
+            q, scale = _to_int8(to_array(weight), dim)
+            graph.initializer.remove(weight)
             graph.initializer.extend([from_array(q, f"{name}_int8"), from_array(scale, f"{name}_scale")])
             added.append(make_node("DequantizeLinear", [f"{name}_int8", f"{name}_scale"], [name], axis=dim))
-    for node in added: graph.initializer.remove(next(i for i in graph.initializer if i.name == node.output[0]))
     for node in reversed(added): graph.node.insert(0, node)
     return model
 

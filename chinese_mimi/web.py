@@ -35,10 +35,10 @@ def check_runtime(runtime) -> Path | None:
 _PAGE = "index.html", "page.js", "signal.js", "worker.js", "codec.js", "web.css", "texts.json"
 _FILES = {*_PAGE, "styles.css", "sample.flac", "model", "runtime"}
 
-def _write_page(folder, runtime):
-    "The page's own files, a sample sentence, and the runtime's files or its address"
+def _write_page(folder, runtime, source):
+    "The page's own files, a sample sentence, and the runtime's files, of the folder `source`, or its address"
     from jinja2 import Environment
-    assets, source = files("chinese_mimi")/"assets", check_runtime(runtime)
+    assets = files("chinese_mimi")/"assets"
     for name in _PAGE: (folder/name).write_bytes((assets/"web"/name).read_bytes())
     (folder/"styles.css").write_bytes((assets/"styles.css").read_bytes())
     shutil.copyfile(sentences()[0].path, folder/"sample.flac")
@@ -58,8 +58,8 @@ def export_web(
 ):
     """Write a static page that encodes and decodes in the browser, with its graphs in `model`, whole or not at all.
     Raises `MimiError`, and `ConfigError` for a runtime that is not there."""
-    check_runtime(runtime)
+    source = check_runtime(runtime)
     with atomic_dir(replaceable_folder(folder, _FILES)) as d:
-        _write_page(d, runtime)
+        _write_page(d, runtime, source)
         (d/"model").mkdir()
         write_onnx(d/"model", codec, weights, ["encoder_stream", "decoder_stream"])
