@@ -50,7 +50,7 @@ notebooks: setup
 	$(BIN)/nbdev_clean
 	$(BIN)/python tools/readme.py
 
-# The site, in _docs; needs Quarto.
+# The site, in _docs.
 docs: setup
 	$(BIN)/python tools/docs.py
 

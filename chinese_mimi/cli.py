@@ -103,7 +103,7 @@ def main(args=None):
     exit_process(flushed if code == 0 else code)
 
 # %% ../nbs/63_cli.ipynb #cadb5284
-_MODEL = "A shipped name (demo), a folder, a .safetensors file, a Chinese-Mimi .pt, or a hub id."
+_MODEL = "A shipped name (mandarin-16khz, demo), a folder, a .safetensors file, a Chinese-Mimi .pt, or a hub id."
 _DEVICE = "cpu, cuda, cuda:1, ... or auto"
 
 Model = Annotated[str, typer.Option("--model", "-m", metavar="MODEL", help=_MODEL)]
@@ -344,7 +344,7 @@ def encode(
 
     \b
     Example: chinese-mimi encode speech.wav speech.cmimi --model outputs/mimi/checkpoints/last
-    In a pipe: cat speech.mp3 | chinese-mimi encode - - --model demo | chinese-mimi decode - again.wav --model demo"""
+    In a pipe: cat a.mp3 | chinese-mimi encode - - -m mandarin-16khz | chinese-mimi decode - b.wav -m mandarin-16khz"""
     from chinese_mimi.files import encode_file
     codec = load_codec(model, device, dtype, raw, codebooks)
     print_beside(encode_file(source, target, codec, codebooks), target)
@@ -524,8 +524,8 @@ def export_model(
     """Write a model for onnxruntime, or a page that runs it in the browser.
 
     \b
-    Example: chinese-mimi export demo demo-onnx --to onnx
-             chinese-mimi export demo demo-web --to web --weights int8"""
+    Example: chinese-mimi export mandarin-16khz mimi-onnx --to onnx
+             chinese-mimi export mandarin-16khz mimi-web --to web --weights int8"""
     if to not in ("onnx", "web"): raise ConfigError(f"--to: {to!r} is unknown; onnx or web")
     if weights not in ("float32", "int8"): raise ConfigError(f"--weights: {weights!r} is unknown; float32 or int8")
     if runtime and to != "web": raise ConfigError("--runtime: only with --to web")
@@ -599,7 +599,8 @@ def bench(
 @app.command("app")
 def serve(
     model: Annotated[list[str] | None, typer.Option(
-        "--model", "-m", metavar="MODEL", help="Once for each model to choose from; demo by default.")] = None,
+        "--model", "-m", metavar="MODEL",
+        help="Once for each model to choose from; mandarin-16khz by default.")] = None,
     host: Annotated[str, typer.Option(
         metavar="ADDRESS",
         help="Address to listen on: 127.0.0.1 is for this machine alone, 0.0.0.0 lets others in.")] = "127.0.0.1",
@@ -618,16 +619,17 @@ def serve(
     """Serve a page to record, look, listen and speak live.
 
     \b
-    Example: chinese-mimi app --model demo --model outputs/mimi/checkpoints/last"""
+    Example: chinese-mimi app --model mandarin-16khz --model outputs/mimi/checkpoints/last"""
     import signal, threading
     check_dtype(dtype)
     if (user is None) != (password is None):
         raise ConfigError("app: --user and --password (or CHINESE_MIMI_PASSWORD) go together")
     require_packages("app", "gradio", "websockets", "matplotlib", "pesq", "pystoi", "parselmouth")
     from chinese_mimi.app import load, serving
+    from chinese_mimi.signals import DEFAULT_MODEL
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     auth = (user, password) if user else None
-    with serving(load(model or ["demo"], device, dtype), host, port, share, auth) as url:
+    with serving(load(model or [DEFAULT_MODEL], device, dtype), host, port, share, auth) as url:
         try:
             print(url, flush=True)
             threading.Event().wait()

@@ -148,7 +148,7 @@ def mark_spans(
     for begin, end, name in spans:
         for t in (begin, end): ax.axvline(t, color=COLORS["muted"], lw=.6, alpha=.7)
         ax.text((begin + end)/2, 1.02, name, transform=ax.get_xaxis_transform(), ha="center", va="bottom", size=9)
-    ax.set_title(ax.get_title(), pad=16)
+    ax.set_title(ax.get_title(loc="left"), loc="left", pad=16)
     return ax
 
 # %% ../nbs/02_plots.ipynb #3b5fc3b2
@@ -348,7 +348,7 @@ def feature_map(
     ax, features = _axis(ax), np.asarray(torch.as_tensor(features))
     ax.imshow(features, origin="lower", aspect="auto", vmin=span[0], vmax=span[1], cmap=INK,
               extent=(0, seconds, 0, len(features)), interpolation="nearest")
-    ax.set(title=title, xlabel="s", xticks=np.arange(0, seconds, .1 if seconds < .5 else .2))
+    ax.set(title=title, xlabel="s", xticks=np.arange(0, seconds, .1 if seconds < .5 else .2 if seconds < 2 else .5))
     return ax
 
 # %% ../nbs/02_plots.ipynb #5211c9fa

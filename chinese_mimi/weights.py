@@ -179,7 +179,8 @@ def save_native(
 ):
     "Save a native folder, whole or not at all."
     with atomic_dir(replaceable_folder(folder, _SAVED)) as d:
-        write_native(d, config, tensors, raw, model_card or default_card(config, tensors), half)
+        card = model_card or default_card(config, halved(tensors) if half else tensors)
+        write_native(d, config, tensors, raw, card, half)
 
 # %% ../nbs/18_weights.ipynb #7015f0a5
 def _get(tree, dotted, default=None):
@@ -893,5 +894,6 @@ def convert(
     source = f"Converted from {info['name']} ({info['kind']})"
     card = f"{info['model_card'].rstrip()}\n\n{source}.\n"
     if not info["model_card"]: card = default_card(config, tensors, source)
+    if half: card = card.replace(fingerprint(tensors), fingerprint(halved(tensors)))
     save(dst, config, tensors, model_card=card)
     return info

@@ -1,10 +1,14 @@
-"""The site for `make docs`: nbdev adds the signatures of what the notebooks export, Quarto renders them to _docs."""
-import shutil, subprocess, sys
+"""The site for `make docs`, in _docs: nbdev adds the signatures of what the notebooks export; Quarto renders them, or,
+where it is not installed, nbconvert, with a list of all notebooks on each page."""
+import re, shutil, subprocess
+from pathlib import Path
 
 from execnb.nbio import read_nb, write_nb
 from nbdev.config import get_config
 from nbdev.processors import FilterDefaults, _is_showdoc, exec_show_docs
 from nbdev.quarto import nbdev_sidebar, refresh_quarto_yml
+
+TOOLS = Path(__file__).resolve().parent
 
 class show_docs(exec_show_docs):
     "Runs only the cells that show a signature: the outputs of the others are stored in the notebook"
@@ -28,13 +32,47 @@ def lay_out(source, out):
         site.process()
         write_nb(site.nb, out/path.name)
 
+def render_by_quarto(source, out):
+    subprocess.run(["quarto", "render", "--no-cache"], cwd=source, check=True)
+    shutil.rmtree(out, ignore_errors=True)
+    shutil.move(source/out.name, out)
+
+def without_front_matter(nb):
+    "The title of a notebook that is laid out; its first cell becomes a heading again"
+    fields = dict(re.findall(r"^(title|description): *[\"']?(.*?)[\"']?$", nb.cells[0].source, re.M))
+    nb.cells[0].source = f"# {fields['title']}\n\n> {fields.get('description', '')}"
+    nb.cells[0].cell_type = "markdown"
+    return fields["title"]
+
+def linked(text): return re.sub(r"(\]\((?:\.\./nbs/)?\w+)\.ipynb\)", r"\1.html)", text)
+
+def render_by_nbconvert(source, out, site):
+    "A page for each notebook"
+    import nbformat
+    from jinja2 import Template
+    from nbconvert import HTMLExporter
+    from pygments.formatters import HtmlFormatter
+    notebooks = {path.stem: nbformat.read(path, 4) for path in sorted(source.glob("*.ipynb"))}
+    titles = {name: without_front_matter(nb) for name, nb in notebooks.items()}
+    pages = [dict(name=name, title=title) for name, title in titles.items() if name != "index"]
+    shutil.rmtree(out, ignore_errors=True)
+    shutil.copytree(source, out, ignore=shutil.ignore_patterns("*.ipynb", "*.yml", "fixtures"))
+    shutil.copy(TOOLS.parent/"styles.css", out)
+    colours = HtmlFormatter(style="friendly").get_style_defs(".highlight")
+    (out/"site.css").write_text(f"{colours}\n{(TOOLS/'site.css').read_text(encoding='utf-8')}", encoding="utf-8")
+    template, exporter = Template((TOOLS/"page.html").read_text(encoding="utf-8")), HTMLExporter(template_name="basic")
+    for name, nb in notebooks.items():
+        for cell in nb.cells:
+            if cell.cell_type == "markdown": cell.source = linked(cell.source)
+        body = exporter.from_notebook_node(nb)[0]
+        page = template.render(name=name, title=titles[name], site=site, pages=pages, body=body)
+        (out/f"{name}.html").write_text(page, encoding="utf-8")
+    print(f"{len(notebooks)} pages in {out}, by nbconvert; with Quarto (https://quarto.org) they have a search too")
+
 if __name__ == "__main__":
     cfg = get_config()
     refresh_quarto_yml()
     nbdev_sidebar.__wrapped__()
     lay_out(cfg.nbs_path, out := cfg.config_path/"_proc")
-    if shutil.which("quarto") is None:
-        sys.exit("docs: quarto is not installed (https://quarto.org); the notebooks in nbs/ are the documentation too")
-    subprocess.run(["quarto", "render", "--no-cache"], cwd=out, check=True)
-    shutil.rmtree(cfg.doc_path, ignore_errors=True)
-    shutil.move(out/cfg.doc_path.name, cfg.doc_path)
+    if shutil.which("quarto"): render_by_quarto(out, cfg.doc_path)
+    else: render_by_nbconvert(out, cfg.doc_path, cfg.title)
