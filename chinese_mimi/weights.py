@@ -892,8 +892,8 @@ def convert(
     folder = Path(info["path"]).parent
     for read in info["path"], folder, *(folder/name for name in _SAVED): check_distinct(read, dst)
     source = f"Converted from {info['name']} ({info['kind']})"
-    card = f"{info['model_card'].rstrip()}\n\n{source}.\n"
-    if not info["model_card"]: card = default_card(config, tensors, source)
-    if half: card = card.replace(fingerprint(tensors), fingerprint(halved(tensors)))
+    stored = halved(tensors) if half else tensors     # rounded codebooks have a fingerprint of their own
+    about = info["model_card"].replace(fingerprint(tensors), fingerprint(stored))
+    card = f"{about.rstrip()}\n\n{source}.\n" if about else default_card(config, stored, source)
     save(dst, config, tensors, model_card=card)
     return info
