@@ -24,6 +24,7 @@ from .core import optional_import
 optional_import("matplotlib.pyplot", "pictures need", "pip install 'chinese-mimi[eval]'")
 import matplotlib.pyplot as plt
 from matplotlib.colors import LinearSegmentedColormap, hsv_to_rgb, to_rgb
+from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter, NullLocator, ScalarFormatter
 
 # %% ../nbs/02_plots.ipynb #9ce015c2
 COLORS = dict(paper="#fbfaf6", ink="#1d2730", muted="#5c6873", rule="#dedad0",
@@ -108,7 +109,8 @@ def mel_spectrogram(
     n_mels = len(mel)
     ax.imshow(mel, origin="lower", aspect="auto", cmap=INK, vmin=-80, vmax=-10,
               extent=(0, seconds, 0, n_mels), interpolation="nearest")
-    khz = np.array([k for k in (.25, .5, 1, 2, 4, 8, 12) if k <= sample_rate/2000])
+    low = ax.get_window_extent().height < 1.2*ax.figure.dpi   # inches, where the names of all ticks would touch
+    khz = np.array([k for k in ((.25, 1, 4) if low else (.25, .5, 1, 2, 4, 8, 12)) if k <= sample_rate/2000])
     ax.set_yticks(n_mels*np.log10(1 + khz/.7)/np.log10(1 + sample_rate/1400), [f"{k:g}" for k in khz])
     ax.set(xlabel="s", ylabel="kHz", title=title)
     return ax
@@ -125,7 +127,6 @@ def f0_contour(
     title="",
 ):
     "Pitch over seconds on a logarithmic axis: equal steps are equal intervals."
-    from matplotlib.ticker import NullFormatter, ScalarFormatter
     ax = _axis(ax)
     ax.plot(times, hz, ".-", ms=4, lw=.8, color=color, label=label)
     ax.set(yscale="log", xlabel="s", ylabel="Hz", title=title, xlim=(0, seconds))
@@ -223,6 +224,14 @@ def _loss_curve(ax, points, color, label):
     mean = np.convolve(points[:, 1], np.ones(n)/n, "valid") if len(points) else []
     ax.plot(points[n - 1:, 0], mean, color=color, label=label)
 
+# %% ../nbs/02_plots.ipynb #b829f61b
+def _plain_log(ax):
+    "A logarithmic y axis with plain numbers, within one decade too"
+    ax.set_yscale("log")
+    ax.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    ax.yaxis.set_major_formatter(FuncFormatter(lambda y, _: f"{y:g}"))
+    ax.yaxis.set_minor_locator(NullLocator())
+
 # %% ../nbs/02_plots.ipynb #75173a93
 @styled()
 def loss_curves(
@@ -239,7 +248,9 @@ def loss_curves(
         points = np.array([(row["step"], row[key]) for row in rows if key in row], dtype=float).reshape(-1, 2)
         _loss_curve(ax, points, color, key)
         positive &= bool((points[:, 1] > 0).all())
-    ax.set(xlabel="step", yscale="log" if positive and keys else "linear", title=title)
+    ax.set(xlabel="step", ylabel="loss", title=title)
+    ax.xaxis.set_major_locator(MaxNLocator(integer=True))
+    if positive and keys: _plain_log(ax)
     ax.grid(axis="y")
     if keys: ax.legend(loc="lower right", bbox_to_anchor=(1, 1), ncols=6)
     return ax
