@@ -9,7 +9,7 @@ __all__ = ['app', 'Version', 'Model', 'Out', 'Codebooks', 'Raw', 'Device', 'Dtyp
            'decode', 'tokenize', 'evaluate', 'check', 'convert', 'export_model', 'demo', 'bench', 'serve']
 
 # %% ../nbs/63_cli.ipynb #d7b36b94
-import dataclasses, errno, json, os, sys
+import _thread, dataclasses, errno, json, os, sys, threading
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated
@@ -90,12 +90,18 @@ def _flush_output(code):
         raise
     return code
 
+def _interrupt_again(unraisable):
+    "The `sys.unraisablehook` of the program: Python drops a ctrl-C that meets a destructor; it comes again"
+    if issubclass(unraisable.exc_type, KeyboardInterrupt): threading.Timer(.01, _thread.interrupt_main).start()
+    else: sys.__unraisablehook__(unraisable)
+
 def main(args=None):
     """The program `chinese-mimi`: run `args`, those of the process by default, and exit. A user's error is one line
     on stderr."""
     words = sys.argv[1:] if args is None else [str(a) for a in args]
     words = words or ["--help"]
     _prepare_streams()
+    sys.unraisablehook = _interrupt_again
     code, line = exit_code_of(lambda: app(words, prog_name="chinese-mimi", standalone_mode=False), words)
     flushed, unwritten = exit_code_of(lambda: _flush_output(code))
     line = line or unwritten
@@ -620,7 +626,7 @@ def serve(
 
     \b
     Example: chinese-mimi app --model mandarin-16khz --model outputs/mimi/checkpoints/last"""
-    import signal, threading
+    import signal
     check_dtype(dtype)
     if (user is None) != (password is None):
         raise ConfigError("app: --user and --password (or CHINESE_MIMI_PASSWORD) go together")
