@@ -440,7 +440,7 @@ def evaluate(
         help="Isolated syllables, with their pinyin (ma1) as text or file name: for tone agreement.")] = None,
     asr: Annotated[str | None, typer.Option(
         metavar="MODEL",
-        help="A speech recogniser, of transformers or a CTranslate2 folder: for the character error rate.")] = None,
+        help="A speech recognizer, of transformers or a CTranslate2 folder: for the character error rate.")] = None,
     speaker: Annotated[str | None, typer.Option(
         metavar="MODEL",
         help="An x-vector model of transformers: for speaker similarity, in place of the one installed.")] = None,

@@ -369,7 +369,7 @@ class CheckpointConfig:
     log_every: int = positive(10)           # steps
     valid_every: int = positive(2000)       # steps
     best: str = "valid_mel"                 # score of a validation by which a checkpoint is named the best
-    asr: str = ""                           # recogniser whose character errors are a score, as of `evaluate --asr`
+    asr: str = ""                           # recognizer whose character errors are a score, as of `evaluate --asr`
     abx: str = ""                           # manifest of labelled syllables for the ABX error, see 24_probing
     tracker: str = choice("none", "trackio", "wandb")  # beside log.jsonl and TensorBoard
 

@@ -56,8 +56,8 @@ def prepare_demo(
     takes: int,       # of each held-out sentence, by different voices
     log,              # called with a line of progress
 ) -> dict:
-    "Synthesise the corpus, list it, extract its features. The folders `train` and `heldout`. Resumes where it stopped."
-    log(f"synthesising {minutes:g} minutes of Mandarin (eSpeak NG)")
+    "Synthesize the corpus, list it, extract its features. The folders `train` and `heldout`. Resumes where it stopped."
+    log(f"synthesizing {minutes:g} minutes of Mandarin (eSpeak NG)")
     corpus = make_demo_corpus(out/"corpus", minutes=minutes, takes=takes)
     prepare(corpus["train"], out/"manifests")
     log("extracting teacher features")

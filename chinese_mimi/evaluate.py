@@ -565,7 +565,7 @@ def evaluate(
     dtype=None,        # of the networks that are loaded here
     notes=(),          # remarks that the report shows before everything else
     syllables=(),      # sources of isolated syllables, with their pinyin as text or name: for tones and codes
-    asr=None,          # recogniser for the character errors of files with a text: as `load_judges` takes it
+    asr=None,          # recognizer for the character errors of files with a text: as `load_judges` takes it
     speaker=None,      # x-vector model of transformers for speaker similarity, instead of the packaged encoder
 ) -> dict:
     """Measure models on speech; write table, summary and report; return the summary. Interrupted, it goes on where it

@@ -299,7 +299,7 @@ METRICS = {  # by the name in metrics.csv
         "Tone agreement", "", True, 3,
         "share of isolated syllables whose tone is read the same before and after, 0 to 1"),
     "cer": MetricInfo(
-        "CER", "", False, 3, "character error rate of a speech recogniser's transcript, 0 up"),
+        "CER", "", False, 3, "character error rate of a speech recognizer's transcript, 0 up"),
     "speaker_similarity": MetricInfo(
         "Speaker", "", True, 3, "cosine of the speaker embeddings of original and reconstruction, up to 1"),
     "dnsmos_ovrl": MetricInfo(
@@ -310,7 +310,7 @@ METRICS = {  # by the name in metrics.csv
         "DNSMOS background", "", True, 2, "predicted opinion of how little noise there is (DNSMOS P.835), 1 to 5"),
 }
 MAIN_METRICS = tuple(METRICS)[:7]
-OPTIONAL_METRICS = tuple(METRICS)[9:]                # need syllables, a recogniser, a speaker model or DNSMOS
+OPTIONAL_METRICS = tuple(METRICS)[9:]                # need syllables, a recognizer, a speaker model or DNSMOS
 TABLE_METRICS = MAIN_METRICS + OPTIONAL_METRICS[:4]  # of a table of systems; the rest is in metrics.csv
 
 # %% ../nbs/06_metrics.ipynb #d15c04ae

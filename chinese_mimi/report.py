@@ -364,9 +364,9 @@ def delays_remark(summary: dict) -> str:
 
 # %% ../nbs/51_report.ipynb #b6a15161
 def neural_metrics_remark(summary: dict) -> str:
-    "The recogniser, the speaker model and DNSMOS that were used, or that there was none."
+    "The recognizer, the speaker model and DNSMOS that were used, or that there was none."
     asr, speaker, dnsmos = (summary["judges"][k] for k in ("asr", "speaker", "dnsmos"))
-    remarks = ["No recogniser was given: no character error rate.",
+    remarks = ["No recognizer was given: no character error rate.",
                f"No speaker model was given, resemblyzer is not installed ({SPEAKER_REMEDY}): no speaker similarity.",
                f"speechmos and onnxruntime are not installed ({DNSMOS_REMEDY}): no DNSMOS."]
     if asr: remarks[0] = f"CER by {asr['name']}, on the originals it is {number(asr['cer_original'], 3)}."

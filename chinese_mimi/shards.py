@@ -129,11 +129,11 @@ class ShardJob:
         raise NotImplementedError
 
     def write(self, shard, results):
-        "Write a shard from its results by row number, in order. What `is_done` recognises it by is written last."
+        "Write a shard from its results by row number, in order. What `is_done` recognizes it by is written last."
         raise NotImplementedError
 
     def finish(self):
-        "Summarise the finished shards; what this returns, `run_shards` returns."
+        "Summarize the finished shards; what this returns, `run_shards` returns."
         raise NotImplementedError
 
 # %% ../nbs/34_shards.ipynb #74847a43

@@ -117,7 +117,7 @@ def validation_judges(
     asr: str,     # `checkpoint.asr`
     device: str,
 ) -> Judges:
-    "The neural metrics of a run, loaded once. Raises `MimiError` for a recogniser that cannot be loaded."
+    "The neural metrics of a run, loaded once. Raises `MimiError` for a recognizer that cannot be loaded."
     return load_judges(asr or None, device=device)
 
 def check_validation(cfg: TrainConfig, device):
