@@ -48,6 +48,7 @@ notebooks: setup
 	  $(BIN)/jupyter nbconvert --log-level=WARN --to notebook --execute --inplace --ExecutePreprocessor.timeout=900 --ExecutePreprocessor.store_widget_state=False "$$nb" || exit 1; \
 	done
 	$(BIN)/nbdev_clean
+	$(BIN)/python tools/tidy.py
 	$(BIN)/python tools/readme.py
 
 # The site, in _docs.

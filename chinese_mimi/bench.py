@@ -17,7 +17,7 @@ from typing import Callable, NamedTuple
 
 import torch
 from . import __version__
-from .core import ConfigError, MimiError, atomic_write, first_sentence, pick_device, plural
+from .core import ConfigError, MimiError, atomic_write, first_sentence, pick_device, plural, text_table
 from .config import CodecConfig, preset
 from .signals import synthetic_voice
 from .network import random_weights_
@@ -348,8 +348,8 @@ def make_signals(codec: Mimi, n: int, n_frames: int, part_seconds: float) -> Sig
     return Signals(wav, codes, wav[..., :part_frames*size], codes[..., :part_frames], part_seconds, window, size)
 
 # %% ../nbs/53_bench.ipynb #a3428ef6
-TIME_HEADINGS = {"encode": "encode, ms a frame", "decode": "decode, ms a frame",
-                 "whole_encode": "encode, real-time factor", "whole_decode": "decode, real-time factor"}
+TIME_HEADINGS = {"encode": "encode,\nms a frame", "decode": "decode,\nms a frame",
+                 "whole_encode": "encode,\nreal-time factor", "whole_decode": "decode,\nreal-time factor"}
 
 class Timer:
     "The streams of one implementation, and the time of each of its calls: `times[key]` in s, or as real-time factors."
@@ -479,8 +479,6 @@ def _ratio_cell(run, row, key):
     best = best_other(run, key)
     return f"{best/row[key]['median']:.2f} x" if row[key] and best else "–"
 
-def _line(name, cells): return name.ljust(36) + "".join(f"{cell:>29}" for cell in cells)
-
 # %% ../nbs/53_bench.ipynb #b9556a8c
 def _limit_cells(run):
     "The limits in the units of the table"
@@ -491,13 +489,13 @@ def _run_lines(run):
     "The lines of the table for one number of threads"
     threads, speed = run["threads"], run["speed"]
     title = f"{plural(threads, 'thread')} ({speed['flops']/1e9:.0f} GFLOP/s, {speed['bandwidth']/1e9:.0f} GB/s)"
-    lines = ["", _line(title, TIME_HEADINGS.values())]
-    for row in run["rows"]:
-        lines.append(_line(f"  {row['name']} {row['version']}", [_time_cell(row[key], key) for key in TIME_HEADINGS]))
+    rows = [[f"  {row['name']} {row['version']}", *(_time_cell(row[key], key) for key in TIME_HEADINGS)]
+            for row in run["rows"]]
     for i, row in enumerate(r for r in run["rows"] if r["ours"]):
         name = f"  so in {row['name'].split()[-1]}" if i else "  faster than the best of the others"
-        lines.append(_line(name, [_ratio_cell(run, row, key) for key in TIME_HEADINGS]))
-    lines.append(_line("  limit", _limit_cells(run)))
+        rows.append([name, *(_ratio_cell(run, row, key) for key in TIME_HEADINGS)])
+    rows.append(["  limit", *_limit_cells(run)])
+    lines = ["", text_table([title, *TIME_HEADINGS.values()], rows)]
     lines += [f"  compiling takes {r['start']:.1f} s, once on a machine" for r in run["rows"] if r["start"]]
     return lines + [f"  without {name}: {reason}" for name, reason in run["left_out"].items()]
 

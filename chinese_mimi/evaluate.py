@@ -26,7 +26,7 @@ import torch
 from . import __version__
 from .audio import AudioError
 from .core import (ConfigError, MimiError, atomic_write, available_cpus, check_folder, pick_device, plural,
-                               run_interruptibly)
+                               run_interruptibly, text_table)
 from .metrics import METRICS, TABLE_METRICS
 from .metrics import align, codebook_usage, entropy_bit_rate, mean_ci, score
 from .tones import ToneReader, syllable, tone_agreement
@@ -290,22 +290,16 @@ REMEDIES = {  # of the `OPTIONAL_METRICS`; what remedies one of DNSMOS remedies 
 }
 
 def _heading(metric):
-    "The heading of a column, with the unit of its values where they have one"
-    return f"{metric.heading}, {metric.unit}" if metric.unit else metric.heading
-
-def _system_line(s, keys, width):
-    "One line of `summary_text`"
-    means = [number(s["metrics"][key]["mean"], METRICS[key].digits) for key in keys]
-    return f"{s['system']:{width}}{s['kbps']:7.2f}" + "".join(f"{mean:>18}" for mean in means)
+    "The heading of a column: a line for each word, and one for the unit of its values"
+    return "\n".join([*metric.heading.split(), *filter(None, [metric.unit])])
 
 def summary_text(summary: dict) -> str:
     "The means as a plain table, for a terminal."
-    systems = summary["systems"]
-    measured = systems[0]["metrics"]
-    width = max(len(s["system"]) for s in systems) + 2
+    measured = summary["systems"][0]["metrics"]
     keys = present(measured, TABLE_METRICS)
-    lines = [" "*width + f"{'kbps':>7}" + "".join(f"{_heading(METRICS[key]):>18}" for key in keys)]
-    lines += [_system_line(s, keys, width) for s in systems]
+    rows = [[s["system"], f"{s['kbps']:.2f}", *(number(s["metrics"][key]["mean"], METRICS[key].digits) for key in keys)]
+            for s in summary["systems"]]
+    lines = [text_table(["", "kbps", *(_heading(METRICS[key]) for key in keys)], rows)]
     missing = [remedy for key, remedy in REMEDIES.items() if key not in measured]
     if missing: lines.append(f"not measured, an option or a package is missing: {', '.join(missing)}")
     return "\n".join(lines)

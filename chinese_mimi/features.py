@@ -30,7 +30,7 @@ from .manifest import id_key, read_manifest
 from .shards import Failure, ShardJob, apply_to_readable, failed_rows, load_audio, plan_shards, run_shards
 from .teacher import (
     INDEX_ENTRY, SAMPLE_RATE, STAND_IN, FeatureStore, check_frame_rate, constant_loss, manifest_digest, map_npy,
-    npy_bytes, standardised, teacher_features, teacher_from_spec, unit_vectors)
+    npy_bytes, standardized, teacher_features, teacher_from_spec, unit_vectors)
 
 # %% ../nbs/35_features.ipynb #1ca93966
 class Rows:
@@ -279,13 +279,13 @@ def corpus_statistics(out, stored):
     return mean_and_deviation(sums, n_frames)
 
 def mean_unit_vector(out, stored, statistics, most=MOST_FRAMES):
-    "(dim,) float64 mean of the standardised features' unit vectors; of evenly spaced frames where there are more."
+    "(dim,) float64 mean of the standardized features' unit vectors; of evenly spaced frames where there are more."
     total, place = sum(int(s.frames.sum()) for s in stored), 0
     step, sums, count = -(-total//most), 0, 0
     for shard in stored:
         features = read_shard(out, shard.number)
         for block in blocks(features[-place % step::step]):
-            sums = sums + unit_vectors(standardised(block, statistics)).double().sum(0)
+            sums = sums + unit_vectors(standardized(block, statistics)).double().sum(0)
             count += len(block)
         place += len(features)
     return sums/count

@@ -105,6 +105,8 @@ class Panel(Player):
         n_trials = min(999, max(1, form["n_trials"] or 1))
         return ListeningTest(self.sounds, form["mode"], form["systems"], n_trials, self.seed, self.votes)
 
+    def __repr__(self): return "The listening panel; it is shown where this cell is run in JupyterLab."
+
     def results(self) -> dict:
         "`listening_test.results` of all votes in this test so far, of every listener."
         if not self.test: return results([])

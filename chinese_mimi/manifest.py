@@ -276,7 +276,7 @@ def _plot_durations(self):
     edges = [a for a, *_ in self.histogram] + [self.histogram[-1][1]]
     duration_histogram([n for *_, n in self.histogram], edges, s, left)
     left.set_title(f"{plural(self.rows, 'utterance')}, {self.hours:.2f} h; recommended segment: {s:g} s")
-    percentage_lines(list(self.discarded), shares, s, right, "segment (s)", "% of a pass")
+    percentage_lines(list(self.discarded), shares, s, right, "segment (s)", "%")
     right.set_title(f"at {s:g} s {self.discarded[s]:.1%} left out, {self.padded[s]:.1%} padding")
     return axes
 Durations.plot = _plot_durations

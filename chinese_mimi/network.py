@@ -93,7 +93,7 @@ class MimiNetwork(_Parts):
 # %% ../nbs/14_network.ipynb #1ae2afb1
 @torch.no_grad()
 def random_weights_(network: MimiNetwork, seed: int = 0) -> MimiNetwork:
-    "Give a network seeded random weights under which signals keep their size; the network, in evaluation mode."
+    "Give a network seeded random weights under which signals neither vanish nor explode; it, in evaluation mode."
     g = torch.Generator().manual_seed(seed)
     for name, p in network.named_parameters():
         if "scale" in name: p.uniform_(0, .3, generator=g)

@@ -125,7 +125,7 @@ def numbers(
 ) -> str:
     "Bit rate and scores, as cards."
     detail = words("of_codebooks", n=n, all=codec.n_codebooks)
-    cards = [dict(key="rate", value=rate_text(codec, n), unit="kbit/s", detail=detail)]
+    cards = [dict(key="rate", value=rate_text(codec, n), unit="kbps", detail=detail)]
     if scores is None: cards += [_score_card(k, None) for k in SCORES]
     elif scores: cards += [_score_card(k, scores[k]) for k in SCORES]
     return _fragment("numbers", cards)

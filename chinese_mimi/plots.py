@@ -62,9 +62,15 @@ def styled():
     with plt.rc_context(style()): yield
 
 # %% ../nbs/02_plots.ipynb #14e5fc04
+class _Axes(plt.Axes):
+    "Axes whose titles and legends have the project's style outside of `styled` too"
+    set_title = styled()(plt.Axes.set_title)
+    legend = styled()(plt.Axes.legend)
+
 def new_axes(rows=1, cols=1, height=2.2, width=8., **kwargs):
     "`plt.subplots` in the project's style: figure and axes; `height` in inches per row."
-    with styled(): return plt.subplots(rows, cols, figsize=(width, height*rows), **kwargs)
+    with styled():
+        return plt.subplots(rows, cols, figsize=(width, height*rows), subplot_kw=dict(axes_class=_Axes), **kwargs)
 
 # %% ../nbs/02_plots.ipynb #a5be3b58
 def _signal(wav):
@@ -108,7 +114,7 @@ def mel_spectrogram(
     ax, mel = _axis(ax), np.asarray(torch.as_tensor(mel))
     n_mels = len(mel)
     ax.imshow(mel, origin="lower", aspect="auto", cmap=INK, vmin=-80, vmax=-10,
-              extent=(0, seconds, 0, n_mels), interpolation="nearest")
+              extent=(0, seconds or 1, 0, n_mels), interpolation="nearest")
     low = ax.get_window_extent().height < 1.2*ax.figure.dpi   # inches, where the names of all ticks would touch
     khz = np.array([k for k in ((.25, 1, 4) if low else (.25, .5, 1, 2, 4, 8, 12)) if k <= sample_rate/2000])
     ax.set_yticks(n_mels*np.log10(1 + khz/.7)/np.log10(1 + sample_rate/1400), [f"{k:g}" for k in khz])
@@ -129,7 +135,7 @@ def f0_contour(
     "Pitch over seconds on a logarithmic axis: equal steps are equal intervals."
     ax = _axis(ax)
     ax.plot(times, hz, ".-", ms=4, lw=.8, color=color, label=label)
-    ax.set(yscale="log", xlabel="s", ylabel="Hz", title=title, xlim=(0, seconds))
+    ax.set(yscale="log", xlabel="s", ylabel="Hz", title=title, xlim=(0, seconds or 1))
     ax.yaxis.set_major_formatter(ScalarFormatter())
     ax.yaxis.set_minor_formatter(NullFormatter())
     ax.set_yticks([80, 110, 150, 200, 300, 400, 550])
@@ -322,7 +328,8 @@ def duration_histogram(
     "A histogram of lengths; a line marks one of them."
     ax, edges = _axis(ax, 2.6), np.asarray(edges)
     ax.bar(edges[:-1], counts, np.diff(edges), align="edge", color=COLORS["jade"], edgecolor=COLORS["paper"], lw=.6)
-    if mark is not None: ax.axvline(mark, color=COLORS["cinnabar"])
+    if mark is not None: ax.axvline(mark, color=COLORS["ink"], ls=":")
+    ax.yaxis.set_major_locator(MaxNLocator(integer=True))
     ax.set(xlabel="duration (s)", ylabel=ylabel, xlim=(0, edges[-1]), title=title)
     return ax
 
@@ -341,7 +348,7 @@ def percentage_lines(
     ax = _axis(ax, 2.6)
     for (name, values), color in zip(shares.items(), ("cinnabar", "gold", "jade", "indigo", "plum")*len(shares)):
         ax.plot(x, 100*np.asarray(values), "o-", ms=3, color=COLORS[color], label=name)
-    if mark is not None: ax.axvline(mark, color=COLORS["cinnabar"], lw=.8)
+    if mark is not None: ax.axvline(mark, color=COLORS["ink"], lw=.8, ls=":")
     ax.set(xlabel=xlabel, ylabel=ylabel, ylim=(0, None), title=title)
     ax.legend(loc="center right")
     return ax
@@ -571,6 +578,7 @@ def confusion_matrix(
 def spectrogram_over_f0(height=1.5, width=5.4) -> tuple:
     "Figure and two axes with one time scale: the upper, twice as high, for a spectrogram, the lower for the pitch."
     fig, (top, low) = new_axes(2, 1, height, width, sharex=True, height_ratios=(2, 1))
+    top.xaxis.label.set_visible(False)
     return fig, top, low
 
 # %% ../nbs/02_plots.ipynb #f3b6983d
@@ -646,13 +654,13 @@ def block_diagram(
     ax = _axis(ax, 1.1)
     style = dict(boxstyle="round,pad=.02,rounding_size=.1", fc=_SHADES[1], ec=COLORS["jade"], lw=.8)
     for i, name in enumerate(blocks):
-        ax.add_patch(FancyBboxPatch((2*i + 1, -.5), 1, 1, **style))
-        ax.text(2*i + 1.5, 0, name, ha="center", va="center", size=8)
+        ax.add_patch(FancyBboxPatch((2*i + .8, -.5), 1.2, 1, **style))
+        ax.text(2*i + 1.4, 0, name, ha="center", va="center", size=8)
     arrow = dict(arrowstyle="->", color=COLORS["muted"], lw=.8)
     for i, name in enumerate(signals):
-        ax.annotate("", (2*i + .97, 0), (2*i + .03, 0), arrowprops=arrow)
-        ax.text(2*i + .5, .1, name, ha="center", va="bottom", size=7, color=COLORS["muted"])
-    ax.set(xlim=(0, 2*len(blocks) + 1), ylim=(-.7, .8))
+        ax.annotate("", (2*i + .77, 0), (2*i + .03, 0), arrowprops=arrow)
+        ax.text(2*i + .4, .1, name, ha="center", va="bottom", size=7, color=COLORS["muted"])
+    ax.set(xlim=(0, 2*len(blocks) + .8), ylim=(-.7, .8))
     ax.axis("off")
     return ax
 

@@ -49,7 +49,7 @@ def glide(
 def tone_pitch(
     tone: int,          # 1 to 4
     seconds=.4,
-    base=110.,          # Hz at the bottom of Chao's scale; five levels are an octave
+    base=110.,          # Hz a level below the first of Chao's scale; a level is a fifth of an octave
     sample_rate=16000,  # Hz
 ):
     "(T,) float64: the pitch contour of a syllable in one of the four tones, on the scale of Chao 1930."
@@ -87,7 +87,7 @@ def harmonic_voice(
 def syllables(
     tones=(1, 2, 3, 4),
     seconds=.4,         # of each
-    base=110.,          # Hz at the bottom of Chao's scale
+    base=110.,          # Hz a level below the first of Chao's scale
     sample_rate=16000,  # Hz
     formants=VOWEL,
 ):

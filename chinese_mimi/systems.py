@@ -79,7 +79,9 @@ def model_folder(source) -> Path:
 def _teacher(cfg, card):
     "The teacher a model was distilled from, as its run or its card names it; None where that is not known"
     if cfg and cfg.teacher.name: return cfg.teacher.name
-    return "logmel" if re.search("logmel|not semantic distillation", card, re.I) else None
+    named = re.search(r"^semantic_teacher: (.+)$", card, re.M)
+    if named: return named[1].strip()
+    return "logmel" if "not semantic distillation" in card else None
 
 def _checkpoint_number(source, folder):
     "The `step` or the `epoch` that a checkpoint's name gives"

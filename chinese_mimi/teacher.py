@@ -8,7 +8,7 @@ __all__ = ['SAMPLE_RATE', 'FEATURE_RATE', 'STAND_IN', 'SILENCE', 'TEACHERS', 'IN
            'normalize_items', 'select_layer', 'check_layer', 'HubertTeacher', 'WavLMTeacher', 'window_frames',
            'split_evenly', 'group_windows', 'WhisperTeacher', 'load_ctranslate2', 'CTranslate2Teacher',
            'whisper_teacher', 'pool', 'teacher_features', 'check_frame_rate', 'teacher_from_spec', 'npy_bytes',
-           'manifest_digest', 'map_npy', 'manifest_columns', 'stored_frames', 'standardised', 'unit_vectors',
+           'manifest_digest', 'map_npy', 'manifest_columns', 'stored_frames', 'standardized', 'unit_vectors',
            'constant_loss', 'read_store_index', 'FeatureStore']
 
 # %% ../nbs/33_teacher.ipynb #9714dadf
@@ -417,7 +417,7 @@ def stored_frames(
     return np.where(index["key"][at] == keys, index["frames"][at], 0)
 
 # %% ../nbs/33_teacher.ipynb #6f2ef5c7
-def standardised(
+def standardized(
     features,    # (F, dim)
     statistics,  # (2, dim) float32: mean and deviation of each dimension; None leaves the features as they are
 ):
@@ -445,7 +445,7 @@ def read_store_index(folder) -> tuple:
 
 # %% ../nbs/33_teacher.ipynb #51bef84e
 class FeatureStore:
-    """The features that `extract` left in a folder, standardised. Raises `ConfigError` where there are none.
+    """The features that `extract` left in a folder, standardized. Raises `ConfigError` where there are none.
 
     `constant_loss` is what the best constant prediction reaches. A store that an earlier version made has no
     statistics: it is None then, and the features are as they are."""
@@ -488,13 +488,13 @@ def _frames(self, uid) -> int:
     return int(self._entry(uid)["frames"])
 
 def _get(self, uid, start=0, n=None):
-    "(n, dim) float32, standardised: frames `start` to `start + n`; only they are read. Raises `MimiError`."
+    "(n, dim) float32, standardized: frames `start` to `start + n`; only they are read. Raises `MimiError`."
     _, shard, frames, offset = self._entry(uid).tolist()
     n = frames - start if n is None else n
     again = "run `chinese-mimi extract` again"
     if not 0 <= start <= start + n <= frames:
         raise MimiError(f"{self.folder}: {uid} has {frames} frames, not {start} to {start + n}; {again}")
-    try: return standardised(self.shard(shard)[offset + start:offset + start + n], self.statistics)
+    try: return standardized(self.shard(shard)[offset + start:offset + start + n], self.statistics)
     except (OSError, RuntimeError, ValueError) as e:
         reason = str(e).splitlines()[0]
         raise MimiError(f"{self.folder/f'shard_{shard:05d}.npy'}: cannot be read ({reason}); {again}") from None

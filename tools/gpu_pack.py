@@ -23,7 +23,7 @@ from pathlib import Path
 SHARES = {  # of the bytes of speech; Mandarin and many voices first
     "kokoro": .25, "aishell1": .2, "hsk": .15, "librispeech": .15, "cmn": .1, "picovoice": .1, "rhasspy": .05,
 }
-COMPRESSION = .92   # libsndfile's for Opus; gave 25 kbit/s, the rate of voices.tar, on the words of audio-cmn
+COMPRESSION = .92   # libsndfile's for Opus; gave 25 kbps, the rate of voices.tar, on the words of audio-cmn
 VALID_WORDS = 6     # utterances of joined words that are validated on, beside the sentences
 STARTUP = 30        # seconds before the first step of a run and after the last
 

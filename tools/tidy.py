@@ -1,0 +1,27 @@
+"""Takes out of the stored outputs what depends on the machine that ran a notebook: names of temporary folders, and what
+libraries write to stderr."""
+import json, re
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+TEMPORARY = re.compile(r"/tmp/tmp\w{8}\b")
+NOISE = re.compile(r".*Warning: .*\n(  .*\n?)?"
+                   r"|.*(gpuGetDeviceCount|No CUDA runtime|mpg123|TensorFlow restart).*\n?|Note: .*\n?")
+
+
+def tidy(output):
+    "The output without them, None where nothing is left."
+    if output["output_type"] != "stream": return output
+    text = TEMPORARY.sub("…", "".join(output["text"]))
+    if output["name"] == "stderr": text = NOISE.sub("", text)
+    return output | dict(text=text.splitlines(keepends=True)) if text.strip() else None
+
+
+if __name__ == "__main__":
+    for path in sorted((ROOT/"nbs").glob("*.ipynb")):
+        before = path.read_text(encoding="utf-8")
+        nb = json.loads(before)
+        for cell in nb["cells"]:
+            if "outputs" in cell: cell["outputs"] = [o for o in map(tidy, cell["outputs"]) if o]
+        text = json.dumps(nb, sort_keys=True, indent=1, ensure_ascii=False) + "\n"
+        if text != before: path.write_text(text, encoding="utf-8")
