@@ -1,5 +1,5 @@
 """Takes out of the stored outputs what depends on the machine that ran a notebook: names of temporary folders, and what
-libraries write to stderr."""
+libraries write to stderr or draw as progress."""
 import json, re
 from pathlib import Path
 
@@ -11,6 +11,7 @@ NOISE = re.compile(r".*Warning: .*\n(  .*\n?)?"
 
 def tidy(output):
     "The output without them, None where nothing is left."
+    if re.search(r"\d%\|", "".join(output.get("data", {}).get("text/plain", []))): return None
     if output["output_type"] != "stream": return output
     text = TEMPORARY.sub("…", "".join(output["text"]))
     if output["name"] == "stderr": text = NOISE.sub("", text)
