@@ -4,6 +4,8 @@ import json, re
 from configparser import ConfigParser
 from pathlib import Path
 
+from execnb.nbio import write_nb
+
 ROOT = Path(__file__).resolve().parent.parent
 SETTINGS = ConfigParser()
 SETTINGS.read(ROOT/"settings.ini", encoding="utf-8")
@@ -51,5 +53,4 @@ if __name__ == "__main__":
     books = [json.loads(path.read_text(encoding="utf-8")) for path in paths]
     named = [(path, title(nb)) for path, nb in zip(paths, books)]
     for nb, (path, _), before, after in zip(books, named, [None, *named], [*named[1:], None]):
-        text = json.dumps(linked(nb, path, before, after), sort_keys=True, indent=1, ensure_ascii=False) + "\n"
-        if text != path.read_text(encoding="utf-8"): path.write_text(text, encoding="utf-8")
+        write_nb(linked(nb, path, before, after), path)

@@ -3,6 +3,8 @@ libraries write to stderr or draw as progress."""
 import json, re
 from pathlib import Path
 
+from execnb.nbio import write_nb
+
 ROOT = Path(__file__).resolve().parent.parent
 TEMPORARY = re.compile(r"/tmp/tmp\w{8}\b")
 NOISE = re.compile(r".*Warning: .*\n(  .*\n?)?"
@@ -20,9 +22,7 @@ def tidy(output):
 
 if __name__ == "__main__":
     for path in sorted((ROOT/"nbs").glob("*.ipynb")):
-        before = path.read_text(encoding="utf-8")
-        nb = json.loads(before)
+        nb = json.loads(path.read_text(encoding="utf-8"))
         for cell in nb["cells"]:
             if "outputs" in cell: cell["outputs"] = [o for o in map(tidy, cell["outputs"]) if o]
-        text = json.dumps(nb, sort_keys=True, indent=1, ensure_ascii=False) + "\n"
-        if text != before: path.write_text(text, encoding="utf-8")
+        write_nb(nb, path)
