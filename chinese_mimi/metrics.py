@@ -53,15 +53,27 @@ def gap_reason(ref, deg, sr) -> str:
 
 # %% ../nbs/06_metrics.ipynb #4836bd11
 def _delay(ref, deg, max_delay):
-    "(delay, correlation): samples by which `deg` is late, by cross-correlation up to `max_delay` samples"
+    "Samples by which `deg` seems late, and the correlations there and at 0, up to `max_delay` samples"
     energy = np.sqrt((ref**2).sum() * (deg**2).sum())
     size = len(ref) + len(deg)
-    if not energy > 0: return 0, nan
+    if not energy > 0: return 0, nan, nan
     c = np.fft.irfft(np.fft.rfft(deg, size) * np.fft.rfft(ref, size).conj(), size) / energy
     lags = np.arange(-max_delay, max_delay + 1)
     best = lags[c[lags].argmax()]
     delay = int(best) if c[best] >= .3 and c[best] > 1.1*c[0] else 0
-    return delay, float(c[delay])
+    return delay, float(c[delay]), float(c[0])
+
+def _shared(ref, deg, delay):
+    "The part that both have, with `deg` moved forward by `delay` samples"
+    ref, deg = ref[max(0, -delay):], deg[max(0, delay):]
+    n = min(len(ref), len(deg))
+    return ref[:n], deg[:n]
+
+def _likeness(ref, deg, sr):
+    "Correlation of two log-mel spectrograms in windows of 32 ms, whatever the levels"
+    window = round(.032*sr)
+    spectra = log_mel(torch.from_numpy(np.stack([ref, deg])).float(), sr, window, window//4, 32)
+    with np.errstate(invalid="ignore"): return np.corrcoef(spectra.reshape(2, -1).numpy())[0, 1]
 
 # %% ../nbs/06_metrics.ipynb #a2e1e32a
 @dataclass
@@ -78,13 +90,14 @@ def align(
     sr: int,        # Hz
     max_delay=.1,   # seconds
 ) -> Alignment:
-    "Shift and cut to the common part. A delay needs a correlation of 0.3, a tenth more than without: noise has none."
+    """Shift and cut to the common part. A delay needs a correlation of 0.3, a tenth more than without (noise has none),
+    and must bring the spectra closer too."""
     ref, deg = _array(ref), _array(deg)
     longest = min(round(max_delay*sr), max(len(ref), len(deg)) - 1)
-    delay, correlation = _delay(ref, deg, longest)
-    a, b = ref[max(0, -delay):], deg[max(0, delay):]
-    n = min(len(a), len(b))
-    return Alignment(a[:n], b[:n], delay, len(deg) - len(ref), correlation)
+    delay, correlation, unmoved = _delay(ref, deg, longest)
+    if delay and not _likeness(*_shared(ref, deg, delay), sr) > _likeness(*_shared(ref, deg, 0), sr):
+        delay, correlation = 0, unmoved
+    return Alignment(*_shared(ref, deg, delay), delay, len(deg) - len(ref), correlation)
 
 # %% ../nbs/06_metrics.ipynb #9802eda8
 def si_sdr(ref, deg, sr=None) -> float:
