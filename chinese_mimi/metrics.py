@@ -58,7 +58,7 @@ def _delay(ref, deg, max_delay):
     size = len(ref) + len(deg)
     if not energy > 0: return 0, nan, nan
     c = np.fft.irfft(np.fft.rfft(deg, size) * np.fft.rfft(ref, size).conj(), size) / energy
-    lags = np.arange(-max_delay, max_delay + 1)
+    lags = np.arange(-min(max_delay, len(ref) - 1), min(max_delay, len(deg) - 1) + 1)   # at which they overlap
     best = lags[c[lags].argmax()]
     delay = int(best) if c[best] >= .3 and c[best] > 1.1*c[0] else 0
     return delay, float(c[delay]), float(c[0])
@@ -93,8 +93,7 @@ def align(
     """Shift and cut to the common part. A delay needs a correlation of 0.3, a tenth more than without (noise has none),
     and must bring the spectra closer too."""
     ref, deg = _array(ref), _array(deg)
-    longest = min(round(max_delay*sr), max(len(ref), len(deg)) - 1)
-    delay, correlation, unmoved = _delay(ref, deg, longest)
+    delay, correlation, unmoved = _delay(ref, deg, round(max_delay*sr))
     if delay and not _likeness(*_shared(ref, deg, delay), sr) > _likeness(*_shared(ref, deg, 0), sr):
         delay, correlation = 0, unmoved
     return Alignment(*_shared(ref, deg, delay), delay, len(deg) - len(ref), correlation)
