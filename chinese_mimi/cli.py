@@ -247,7 +247,8 @@ def extract(
     manifest: Annotated[list[Path], typer.Argument(metavar="MANIFEST...", help="Manifests that prepare wrote.")],
     teacher: Annotated[str, typer.Option(
         metavar="TEACHER", help="hubert:PATH, wavlm:PATH or whisper:PATH, a folder or a hub id OWNER/NAME, with @mean, "
-                                "@last or @N for a layer; or logmel, a stand-in without semantic distillation.")],
+                                "@last or @N for a layer; mimi:MODEL, whose first codebook is to be kept; or logmel, "
+                                "a stand-in without semantic distillation.")],
     out: Out,
     device: Device = "auto",
     dtype: Dtype = "float32",

@@ -392,10 +392,10 @@ def extract(
 
     Returns the `FeatureStore`, or None while other ranks work. Finished shards are skipped when it is run again, except
     those with a file that was repaired. Raises `ConfigError`, `MimiError`."""
-    check_frame_rate(frame_rate)
     manifests = [read_manifest(m) for m in ([manifest] if isinstance(manifest, (str, Path)) else manifest)]
     rows, out = unique_rows(Rows(manifests)), Path(out)
     if isinstance(teacher, str): teacher = teacher_from_spec(teacher, device)
+    check_frame_rate(frame_rate, teacher.rate)
     if not teacher.semantic and rank_and_world()[0] == 0: print(f"note: {STAND_IN}")
     part = plan_part(out, rows, teacher, frame_rate, shard_rows)
     rows = rows.where(np.isin(rows.keys, part.keys))

@@ -496,6 +496,6 @@ def loader(
 
     Raises `ConfigError`; while it is read, `MimiError` when too many files are broken."""
     if batch_size < 1: raise ConfigError(f"data.batch_size: {batch_size} must be 1 or more")
-    if teacher is not None: check_frame_rate(dataset.frame_rate)
+    if teacher is not None: check_frame_rate(dataset.frame_rate, teacher.rate)
     numbers = partial(step_batches, sampler, batch_size, first_step, steps, rank, world)
     return Loader(dataset, sampler, numbers, workers, limit, teacher, report)

@@ -7,9 +7,9 @@ __all__ = ['SAMPLE_RATE', 'FEATURE_RATE', 'STAND_IN', 'SILENCE', 'TEACHERS', 'IN
            'LogMelTeacher', 'quiet_transformers', 'is_here', 'load_pretrained', 'shortest_input', 'length_mask',
            'normalize_items', 'select_layer', 'check_layer', 'HubertTeacher', 'WavLMTeacher', 'window_frames',
            'split_evenly', 'group_windows', 'WhisperTeacher', 'load_ctranslate2', 'CTranslate2Teacher',
-           'whisper_teacher', 'pool', 'teacher_features', 'check_frame_rate', 'teacher_from_spec', 'npy_bytes',
-           'manifest_digest', 'map_npy', 'manifest_columns', 'stored_frames', 'standardized', 'unit_vectors',
-           'constant_loss', 'read_store_index', 'FeatureStore']
+           'whisper_teacher', 'pool', 'teacher_features', 'check_frame_rate', 'MimiTeacher', 'teacher_from_spec',
+           'npy_bytes', 'manifest_digest', 'map_npy', 'manifest_columns', 'stored_frames', 'standardized',
+           'unit_vectors', 'constant_loss', 'read_store_index', 'FeatureStore']
 
 # %% ../nbs/33_teacher.ipynb #9714dadf
 import hashlib, io, json, re, warnings
@@ -21,7 +21,8 @@ from typing import Protocol
 import numpy as np
 import torch
 
-from .audio import _has_plain_name
+from .audio import _has_plain_name, resample
+from .codec import Mimi
 from .core import ConfigError, MimiError, first_sentence, local_rank, optional_import, plural
 from .manifest import Manifest, id_key, n_frames
 from .mel import mel_filterbank
@@ -29,19 +30,20 @@ from .weights import hub_error
 
 # %% ../nbs/33_teacher.ipynb #b15883d7
 class Teacher(Protocol):
-    "Something that turns speech at 16 kHz into features at 50 Hz."
+    "Something that turns speech at 16 kHz into features."
     name: str       # the teacher, and which of its layers
     dim: int
     semantic: bool  # False: a stand-in; logs and reports then print `STAND_IN`
     device: str
+    rate: float     # Hz of its features
 
     def frames(self, n_samples: int) -> int:
-        "50 Hz frames of so many samples, at least 1."
+        "Frames of so many samples, at least 1."
 
     def __call__(self, wav, lengths=None) -> torch.Tensor:
         "(B, T), samples of each item -> (B, F, dim); the first `frames(length)` of an item are its own."
 
-SAMPLE_RATE, FEATURE_RATE = 16000, 50.  # Hz, of what a teacher is given and of what it gives
+SAMPLE_RATE, FEATURE_RATE = 16000, 50.  # Hz, of what a teacher is given and of what speech models give
 STAND_IN = "log-mel features stand in for a semantic teacher: this is not semantic distillation"
 
 # %% ../nbs/33_teacher.ipynb #e446a4fd
@@ -53,7 +55,7 @@ def item_lengths(wav, lengths=None) -> list:
 # %% ../nbs/33_teacher.ipynb #f047676e
 class LogMelTeacher:
     "Stacked log-mel frames, deterministic. A stand-in, not a semantic teacher."
-    name, dim, semantic = "logmel", 160, False
+    name, dim, semantic, rate = "logmel", 160, False, FEATURE_RATE
     N_FFT, HOP = 400, 160  # 25 ms, 10 ms
 
     def __init__(self, device="cpu"):
@@ -179,7 +181,7 @@ def check_layer(path, layer, most: int) -> str:
 # %% ../nbs/33_teacher.ipynb #4bd49ef7
 class HubertTeacher:
     "HuBERT through transformers. Models of the same structure differ in `kind`, their `model_type`, and `network`."
-    kind, network, semantic = "hubert", "HubertModel", True
+    kind, network, semantic, rate = "hubert", "HubertModel", True, FEATURE_RATE
 
     def __init__(
         self,
@@ -251,7 +253,7 @@ def group_windows(
 # %% ../nbs/33_teacher.ipynb #ba826fe2
 class WhisperTeacher:
     "The states of Whisper's encoder through transformers."
-    semantic = True
+    semantic, rate = True, FEATURE_RATE
 
     def __init__(
         self,
@@ -333,12 +335,13 @@ def whisper_teacher(path, layer="last", device="cpu"):
 
 # %% ../nbs/33_teacher.ipynb #4e9e3b20
 def pool(
-    features,         # (F50, D)
-    n,                # frames to make
-    frame_rate=12.5,  # Hz; with r = 50 / frame_rate, frame j averages r*j - r/2 ... r*j + 3r/2 - 1
+    features,           # (F, D)
+    n,                  # frames to make
+    frame_rate=12.5,    # Hz; with r = rate / frame_rate, frame j averages r*j - r/2 ... r*j + 3r/2 - 1; r = 1: frame j
+    rate=FEATURE_RATE,  # Hz, of `features`
 ):
-    "(F50, D) -> (n, D). Teacher frames beyond the edges are the first and the last."
-    r = round(FEATURE_RATE/frame_rate)
+    "(F, D) -> (n, D). Teacher frames beyond the edges are the first and the last."
+    r = round(rate/frame_rate)
     index = r*torch.arange(n)[:, None] + torch.arange(-(r//2), r + r//2)
     return features[index.clamp(0, len(features) - 1).to(features.device)].mean(1)
 
@@ -353,19 +356,51 @@ def teacher_features(
     "The teacher's features at the codec's frames: (F, dim) for each item, F = ceil(samples * frame_rate / 16000)."
     pooled = []
     for features, n in zip(teacher(wav, lengths), lengths):
-        pooled.append(pool(features[:teacher.frames(n)], ceil(n*frame_rate/SAMPLE_RATE), frame_rate))
+        n_frames = ceil(n*frame_rate/SAMPLE_RATE)
+        pooled.append(pool(features[:teacher.frames(n)], n_frames, frame_rate, teacher.rate))
     return pooled
 
-def check_frame_rate(frame_rate):
-    "Raise `ConfigError` unless `pool` can make frames at this rate (Hz)."
-    ratio = FEATURE_RATE/frame_rate
-    if ratio % 2: raise ConfigError(f"frame_rate: 50 Hz is {ratio:g} times {frame_rate} Hz; the ratio must be even")
+def check_frame_rate(
+    frame_rate,         # Hz, of the codec
+    rate=FEATURE_RATE,  # Hz, of the teacher
+):
+    "Raise `ConfigError` unless `pool` can make frames at this rate."
+    ratio = rate/frame_rate
+    if ratio == 1 or ratio % 2 == 0: return
+    raise ConfigError(f"frame_rate: {rate:g} Hz is {ratio:g} times {frame_rate} Hz; the ratio must be 1 or even")
+
+# %% ../nbs/33_teacher.ipynb #7be2d0a4
+class MimiTeacher:
+    "What the semantic codebooks of a codec add to its latent: trained with it, another codec's say the same."
+    def __init__(
+        self,
+        path,         # what `Mimi.from_pretrained` takes
+        layer=None,   # a codec has none
+        device="cpu",
+    ):
+        if layer is not None: raise ConfigError(f"teacher mimi:{path}: has no layers; leave out @{layer}")
+        self.codec = Mimi.from_pretrained(path, device=device)
+        config = self.codec.config
+        self.name, self.rate, self.device = f"mimi:{path}", self.codec.frame_rate, str(device)
+        self.n_semantic, self.dim = config.quantizer.n_semantic, config.seanet.dimension
+        self.semantic = not re.search("^semantic_teacher: logmel$", self.codec.model_card, re.M)
+
+    def frames(self, n_samples): return max(1, ceil(n_samples*self.rate/SAMPLE_RATE))
+
+    @torch.no_grad()
+    def __call__(self, wav, lengths=None):
+        "(B, T) -> (B, F, dim)."
+        lengths, rate = item_lengths(wav, lengths), self.codec.sample_rate
+        wav = wav*length_mask(lengths, wav.shape[-1], wav.device)
+        wav, lengths = resample(wav, SAMPLE_RATE, rate), [ceil(n*rate/SAMPLE_RATE) for n in lengths]
+        codes = self.codec.encode(wav[:, None], self.n_semantic, lengths=torch.tensor(lengths))
+        return self.codec.quantizer.decode(codes.clamp(min=0)).transpose(1, 2).float()
 
 # %% ../nbs/33_teacher.ipynb #34945338
-TEACHERS = dict(hubert=HubertTeacher, wavlm=WavLMTeacher, whisper=whisper_teacher)  # called with path, device, layer
+TEACHERS = dict(hubert=HubertTeacher, wavlm=WavLMTeacher, whisper=whisper_teacher, mimi=MimiTeacher)
 
 def teacher_from_spec(
-    spec: str,     # `logmel`, or KIND:PATH, a folder or hub id; KIND:PATH@last, @mean, @9 for another layer
+    spec: str,     # `logmel`, or KIND:PATH, a folder or hub id; KIND:PATH@last, @mean, @9 for a layer of a speech model
     device="cpu",  # plain `cuda` is the local rank's
 ) -> Teacher:
     "The teacher that a command line names. Raises `ConfigError`."
