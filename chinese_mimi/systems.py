@@ -25,7 +25,7 @@ from .weights import shipped
 from .codec import Mimi
 from .files import decode_long, encode_long
 from .manifest import audio_path, read_manifest
-from .teacher import STAND_IN
+from .teacher import STAND_IN, card_teacher
 
 # %% ../nbs/50_systems.ipynb #a081aa76
 def _opus_rate(sr):
@@ -78,10 +78,7 @@ def model_folder(source) -> Path:
 # %% ../nbs/50_systems.ipynb #0582e0c3
 def _teacher(cfg, card):
     "The teacher a model was distilled from, as its run or its card names it; None where that is not known"
-    if cfg and cfg.teacher.name: return cfg.teacher.name
-    named = re.search(r"^semantic_teacher: (.+)$", card, re.M)
-    if named: return named[1].strip()
-    return "logmel" if "not semantic distillation" in card else None
+    return cfg.teacher.name if cfg and cfg.teacher.name else card_teacher(card)
 
 def _checkpoint_number(source, folder):
     "The `step` or the `epoch` that a checkpoint's name gives"

@@ -4,12 +4,12 @@
 
 # %% auto #0
 __all__ = ['SAMPLE_RATE', 'FEATURE_RATE', 'STAND_IN', 'SILENCE', 'TEACHERS', 'INDEX_ENTRY', 'Teacher', 'item_lengths',
-           'LogMelTeacher', 'quiet_transformers', 'is_here', 'load_pretrained', 'shortest_input', 'length_mask',
-           'normalize_items', 'select_layer', 'check_layer', 'HubertTeacher', 'WavLMTeacher', 'window_frames',
-           'split_evenly', 'group_windows', 'WhisperTeacher', 'load_ctranslate2', 'CTranslate2Teacher',
-           'whisper_teacher', 'pool', 'teacher_features', 'check_frame_rate', 'MimiTeacher', 'teacher_from_spec',
-           'npy_bytes', 'manifest_digest', 'map_npy', 'manifest_columns', 'stored_frames', 'standardized',
-           'unit_vectors', 'constant_loss', 'read_store_index', 'FeatureStore']
+           'frames_at', 'LogMelTeacher', 'quiet_transformers', 'is_here', 'load_pretrained', 'shortest_input',
+           'length_mask', 'normalize_items', 'select_layer', 'check_layer', 'HubertTeacher', 'WavLMTeacher',
+           'window_frames', 'split_evenly', 'group_windows', 'WhisperTeacher', 'load_ctranslate2', 'CTranslate2Teacher',
+           'whisper_teacher', 'pool', 'teacher_features', 'check_frame_rate', 'card_teacher', 'MimiTeacher',
+           'teacher_from_spec', 'npy_bytes', 'manifest_digest', 'map_npy', 'manifest_columns', 'stored_frames',
+           'standardized', 'unit_vectors', 'constant_loss', 'read_store_index', 'FeatureStore']
 
 # %% ../nbs/33_teacher.ipynb #9714dadf
 import hashlib, io, json, re, warnings
@@ -22,7 +22,6 @@ import numpy as np
 import torch
 
 from .audio import _has_plain_name, resample
-from .codec import Mimi
 from .core import ConfigError, MimiError, first_sentence, local_rank, optional_import, plural
 from .manifest import Manifest, id_key, n_frames
 from .mel import mel_filterbank
@@ -52,6 +51,13 @@ def item_lengths(wav, lengths=None) -> list:
     if lengths is None: return [wav.shape[-1]]*len(wav)
     return [int(n) for n in lengths]
 
+def frames_at(
+    n_samples,  # at 16 kHz
+    rate,       # Hz
+) -> int:
+    "Frames of so many samples, the last one padded, at least 1."
+    return max(1, ceil(n_samples*rate/SAMPLE_RATE))
+
 # %% ../nbs/33_teacher.ipynb #f047676e
 class LogMelTeacher:
     "Stacked log-mel frames, deterministic. A stand-in, not a semantic teacher."
@@ -63,7 +69,7 @@ class LogMelTeacher:
         self.window = torch.hann_window(self.N_FFT, device=device)
         self.mel = mel_filterbank(self.N_FFT, 80, SAMPLE_RATE).float().to(device)
 
-    def frames(self, n_samples): return max(1, ceil(n_samples / (2*self.HOP)))
+    def frames(self, n_samples): return frames_at(n_samples, self.rate)
 
     def log_mel(self, wav, n):
         "(B, T) -> (B, 2n, 80). Zeros stand before the first and after the last sample."
@@ -269,7 +275,7 @@ class WhisperTeacher:
         if self.extractor.hop_length*2*FEATURE_RATE == SAMPLE_RATE: return
         raise ConfigError(f"teacher {path}: has spectra {self.extractor.hop_length} samples apart, not 160")
 
-    def frames(self, n_samples): return max(1, ceil(n_samples*FEATURE_RATE/SAMPLE_RATE))
+    def frames(self, n_samples): return frames_at(n_samples, self.rate)
 
     def log_mel(self, wav, frames):
         "(T,) -> (bands, 2 * frames), zeros behind the samples."
@@ -356,8 +362,8 @@ def teacher_features(
     "The teacher's features at the codec's frames: (F, dim) for each item, F = ceil(samples * frame_rate / 16000)."
     pooled = []
     for features, n in zip(teacher(wav, lengths), lengths):
-        n_frames = ceil(n*frame_rate/SAMPLE_RATE)
-        pooled.append(pool(features[:teacher.frames(n)], n_frames, frame_rate, teacher.rate))
+        own = features[:teacher.frames(n)]
+        pooled.append(pool(own, ceil(n*frame_rate/SAMPLE_RATE), frame_rate, teacher.rate))
     return pooled
 
 def check_frame_rate(
@@ -370,6 +376,14 @@ def check_frame_rate(
     raise ConfigError(f"frame_rate: {rate:g} Hz is {ratio:g} times {frame_rate} Hz; the ratio must be 1 or even")
 
 # %% ../nbs/33_teacher.ipynb #7be2d0a4
+def card_teacher(
+    card: str,  # README.md of a model
+):
+    "The semantic teacher that a model's card names; None where it names none."
+    named = re.search(r"^semantic_teacher: (.+)$", card, re.M)
+    if named: return named[1].strip()
+    return "logmel" if "not semantic distillation" in card else None
+
 class MimiTeacher:
     "What the semantic codebooks of a codec add to its latent: trained with it, another codec's say the same."
     def __init__(
@@ -379,13 +393,14 @@ class MimiTeacher:
         device="cpu",
     ):
         if layer is not None: raise ConfigError(f"teacher mimi:{path}: has no layers; leave out @{layer}")
+        from chinese_mimi.codec import Mimi     # which no other teacher needs
         self.codec = Mimi.from_pretrained(path, device=device)
         config = self.codec.config
         self.name, self.rate, self.device = f"mimi:{path}", self.codec.frame_rate, str(device)
         self.n_semantic, self.dim = config.quantizer.n_semantic, config.seanet.dimension
-        self.semantic = not re.search("^semantic_teacher: logmel$", self.codec.model_card, re.M)
+        self.semantic = card_teacher(self.codec.model_card) != "logmel"
 
-    def frames(self, n_samples): return max(1, ceil(n_samples*self.rate/SAMPLE_RATE))
+    def frames(self, n_samples): return frames_at(n_samples, self.rate)
 
     @torch.no_grad()
     def __call__(self, wav, lengths=None):
@@ -394,10 +409,11 @@ class MimiTeacher:
         wav = wav*length_mask(lengths, wav.shape[-1], wav.device)
         wav, lengths = resample(wav, SAMPLE_RATE, rate), [ceil(n*rate/SAMPLE_RATE) for n in lengths]
         codes = self.codec.encode(wav[:, None], self.n_semantic, lengths=torch.tensor(lengths))
-        return self.codec.quantizer.decode(codes.clamp(min=0)).transpose(1, 2).float()
+        return self.codec.quantizer.decode(codes).transpose(1, 2).float()
 
 # %% ../nbs/33_teacher.ipynb #34945338
-TEACHERS = dict(hubert=HubertTeacher, wavlm=WavLMTeacher, whisper=whisper_teacher, mimi=MimiTeacher)
+TEACHERS = dict(hubert=HubertTeacher, wavlm=WavLMTeacher, whisper=whisper_teacher,
+                mimi=MimiTeacher)  # called with path, device, layer
 
 def teacher_from_spec(
     spec: str,     # `logmel`, or KIND:PATH, a folder or hub id; KIND:PATH@last, @mean, @9 for a layer of a speech model
