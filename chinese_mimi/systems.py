@@ -21,11 +21,11 @@ from .core import ConfigError, plural
 from .config import load_config
 from .metrics import bit_rate, mel_distance
 from .neural_metrics import Judges
-from .weights import shipped
+from .weights import card_teacher, shipped
 from .codec import Mimi
 from .files import decode_long, encode_long
 from .manifest import audio_path, read_manifest
-from .teacher import STAND_IN, card_teacher
+from .teacher import STAND_IN
 
 # %% ../nbs/50_systems.ipynb #a081aa76
 def _opus_rate(sr):
@@ -95,7 +95,8 @@ def _training(source: str) -> dict:
     facts = _checkpoint_number(source, folder)
     if cfg: facts |= dict(run=cfg.run_id, seed=cfg.seed, steps=cfg.optim.steps)
     if cfg and "step" in facts: facts["audio_seconds"] = facts["step"]*cfg.data.batch_size*cfg.data.segment
-    if card or cfg and cfg.loss.distill: facts["teacher"] = _teacher(cfg, card)
+    teacher = _teacher(cfg, card)
+    if teacher or (cfg.loss.distill if cfg else card): facts["teacher"] = teacher
     return facts
 
 # %% ../nbs/50_systems.ipynb #8d7ccb18

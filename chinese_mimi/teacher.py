@@ -7,9 +7,9 @@ __all__ = ['SAMPLE_RATE', 'FEATURE_RATE', 'STAND_IN', 'SILENCE', 'TEACHERS', 'IN
            'frames_at', 'LogMelTeacher', 'quiet_transformers', 'is_here', 'load_pretrained', 'shortest_input',
            'length_mask', 'normalize_items', 'select_layer', 'check_layer', 'HubertTeacher', 'WavLMTeacher',
            'window_frames', 'split_evenly', 'group_windows', 'WhisperTeacher', 'load_ctranslate2', 'CTranslate2Teacher',
-           'whisper_teacher', 'pool', 'teacher_features', 'check_frame_rate', 'card_teacher', 'MimiTeacher',
-           'teacher_from_spec', 'npy_bytes', 'manifest_digest', 'map_npy', 'manifest_columns', 'stored_frames',
-           'standardized', 'unit_vectors', 'constant_loss', 'read_store_index', 'FeatureStore']
+           'whisper_teacher', 'pool', 'teacher_features', 'check_frame_rate', 'MimiTeacher', 'teacher_from_spec',
+           'npy_bytes', 'manifest_digest', 'map_npy', 'manifest_columns', 'stored_frames', 'standardized',
+           'unit_vectors', 'constant_loss', 'read_store_index', 'FeatureStore']
 
 # %% ../nbs/33_teacher.ipynb #9714dadf
 import hashlib, io, json, re, warnings
@@ -25,7 +25,7 @@ from .audio import _has_plain_name, resample
 from .core import ConfigError, MimiError, first_sentence, local_rank, optional_import, plural
 from .manifest import Manifest, id_key, n_frames
 from .mel import mel_filterbank
-from .weights import hub_error
+from .weights import card_teacher, hub_error
 
 # %% ../nbs/33_teacher.ipynb #b15883d7
 class Teacher(Protocol):
@@ -376,14 +376,6 @@ def check_frame_rate(
     raise ConfigError(f"frame_rate: {rate:g} Hz is {ratio:g} times {frame_rate} Hz; the ratio must be 1 or even")
 
 # %% ../nbs/33_teacher.ipynb #7be2d0a4
-def card_teacher(
-    card: str,  # README.md of a model
-):
-    "The semantic teacher that a model's card names; None where it names none."
-    named = re.search(r"^semantic_teacher: (.+)$", card, re.M)
-    if named: return named[1].strip()
-    return "logmel" if "not semantic distillation" in card else None
-
 class MimiTeacher:
     "What the semantic codebooks of a codec add to its latent: trained with it, another codec's say the same."
     def __init__(

@@ -29,7 +29,7 @@ from .core import ConfigError, MimiError, atomic_dir
 from .config import TrainConfig, save_config
 from .audio import resample
 from .quantizer import CodebookStats, sample_rows
-from .weights import load_weights, locate, tuned_card, write_native
+from .weights import load_weights, locate, trained_card, write_native
 from .codec import Mimi
 from .runs import refuse_other_config
 from .discriminators import Discriminators
@@ -355,7 +355,8 @@ class CheckpointedState(ResumableState):
         "Write a checkpoint, whole or not at all: EMA and plain weights, and the trainer's state."
         raw = _on_cpu(self.codec)
         tensors = _on_cpu(self.averaged.module) if self.averaged.n_averaged else raw
-        card = self.parent and tuned_card(self.cfg.model, tensors, self.parent)
+        teacher = self.cfg.teacher.name if self.cfg.loss.distill else ""
+        card = trained_card(self.cfg.model, tensors, self.parent, teacher)
         with atomic_dir(folder) as d:
             write_native(d, self.cfg.model, tensors, raw, card)
             with open(d/"trainer.pt", "wb") as f: f.write(_packed(self.state()))
