@@ -14,7 +14,8 @@ const models = new URL('model/', location.href).href
 const texts = await fetch('texts.json').then(response => response.json())
 
 const mimi = window.mimi = { model: null, samples: new Float32Array(0), codes: [], decoded: new Float32Array(0), n: 0,
-                             columns: { original: [], decoded: [] }, seconds: { encode: 0, decode: 0 } }
+                             columns: { original: [], decoded: [] }, seconds: { encode: 0, decode: 0 },
+                             followed: Promise.resolve() }
 
 // Texts in two languages
 
@@ -158,6 +159,7 @@ let decoding = 0       // the number of the last decoding of everything; an earl
 const decodeAll = async () => {
   const own = take, number = ++decoding
   mimi.decoding = true
+  await mimi.followed
   mimi.seconds.decode = 0
   await ask('resetDecoder')
   for (let i = 0; i < frames() && own === take && number === decoding; i += CHUNK) {
@@ -223,25 +225,28 @@ const stopRecording = () => {
   recording = null
   stream?.getTracks().forEach(track => track.stop())
   context?.close()
-  output?.closeLater()
+  mimi.followed.then(() => output?.closeLater())
   setState('ready')
 }
 
-// Blocks of the microphone are joined to frames, each of which is encoded and decoded in its turn.
+// Blocks of the microphone are joined to frames, each of which is encoded and decoded in its turn; mimi.followed is
+// settled when none waits for its turn any more, which may be after the recording.
 const follow = (node, own, output) => {
   const { sample_rate: rate, frame_size: size } = mimi.model
-  let pending = new Float32Array(0), done = Promise.resolve()
+  let pending = new Float32Array(0)
   const takeFrame = async frame => {
+    if (own !== take) return
     await encode(frame, own)
     const sound = own === take && await decode(frames() - 1, frames(), own)
     if (sound && $('[name=monitor]').checked) output.play(sound)
   }
   node.port.onmessage = ({ data }) => {
+    if (recording?.output !== output) return
     pending = joined(pending, data)
-    if (pending.length < size || own !== take) return
+    if (pending.length < size) return
     const frame = pending.slice(0, size)
     pending = pending.slice(size)
-    done = done.then(() => takeFrame(frame)).catch(fail)
+    mimi.followed = mimi.followed.then(() => takeFrame(frame)).catch(fail)
     if (mimi.samples.length >= LONGEST*rate) stopRecording()
   }
 }
@@ -311,6 +316,7 @@ const play = async name => {
   if (name === 'original') output.play(mimi.samples)
   else {
     decoding++         // a decoding of everything would be mixed into this one
+    await mimi.followed
     await ask('resetDecoder')
     for (let i = 0; i < frames() && playing === mine; i++) {
       while (output.ahead > LEAD && playing === mine) await wait(.02)
@@ -333,6 +339,7 @@ const acts = {
 
 const toggle = name => {
   const was = $(`[data-act=${name}]`).classList.contains('playing')
+  if (recording) stopRecording()
   stopPlaying()
   if (!was && mimi.codes.length) return play(name)
 }
