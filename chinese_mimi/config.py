@@ -314,9 +314,15 @@ class LossConfig:
     feature: float = at_least(0, 4.0)
     mel: float = at_least(0, 0.0)           # multi-scale log-mel distance
     stft: float = at_least(0, 0.0)          # multi-scale distance of compressed STFT magnitudes
+    stoi: float = at_least(0, 0.0)          # one minus the short-time objective intelligibility
     wave: float = at_least(0, 0.0)          # L1 distance of the waveforms
     distill: float = at_least(0, 1.0)       # cosine distance of the semantic branch to the teacher
     commitment: float = at_least(0, 1.0)
+
+    def on_waveform(self) -> dict:
+        "The losses on the waveform that count, with their weights, by name."
+        names = "adversarial", "feature", "mel", "stft", "stoi", "wave"
+        return {name: getattr(self, name) for name in names if getattr(self, name) > 0}
 
 # %% ../nbs/01_config.ipynb #c0b2a286
 @dataclass
@@ -483,9 +489,7 @@ def _check_sources(c):
            "or set it to 0")
     _check(c.dropout.fewest <= c.model.quantizer.n_codebooks, "dropout.fewest",
            f"{c.dropout.fewest} is more than model.quantizer.n_codebooks {c.model.quantizer.n_codebooks}")
-    losses = c.loss.adversarial, c.loss.feature, c.loss.mel, c.loss.stft, c.loss.wave
-    _check(max(losses) > 0, "loss",
-           "every loss on the waveform is 0; nothing would be learnt")
+    _check(c.loss.on_waveform(), "loss", "every loss on the waveform is 0; nothing would be learnt")
 
 # %% ../nbs/01_config.ipynb #ad21f1be
 def _check_stage(stage, prefix):

@@ -4,11 +4,13 @@
 
 # %% auto #0
 __all__ = ['discriminator_loss', 'generator_adversarial_loss', 'feature_matching_loss', 'level', 'RealAndFake',
-           'adversarial_losses', 'MultiScaleMelLoss', 'MultiScaleSTFTLoss', 'wave_loss', 'cosine_distillation']
+           'adversarial_losses', 'MultiScaleMelLoss', 'MultiScaleSTFTLoss', 'third_octaves', 'STOILoss', 'wave_loss',
+           'cosine_distillation']
 
 # %% ../nbs/41_losses.ipynb #d6d848fa
 import torch, torch.nn.functional as F
 from torch import nn
+from torchaudio.transforms import Resample
 from .mel import mel_filterbank, most_mels, stft_picture, stft_window
 
 # %% ../nbs/41_losses.ipynb #e453288e
@@ -160,6 +162,71 @@ class MultiScaleSTFTLoss(nn.Module):
         loss = 0.
         for delta in _differences(self.compressed, self.windows, wav, ref): loss = loss + delta.abs().mean()
         return loss/len(self.windows)
+
+# %% ../nbs/41_losses.ipynb #ac19d002
+def third_octaves(
+    n_fft,        # samples
+    sample_rate,  # Hz
+    n_bands=15,
+    lowest=150.,  # Hz, centre of the first band
+):
+    "Which bins belong to which band of a third of an octave: `(n_fft/2 + 1, n_bands)` of 0 and 1, as pystoi rounds."
+    edges = lowest*2**((2*torch.arange(n_bands + 1, dtype=torch.float64) - 1)/6)
+    first = (edges*n_fft/sample_rate).round()
+    bins = torch.arange(n_fft//2 + 1)[:, None]
+    return ((first[:-1] <= bins) & (bins < first[1:])).float()
+
+# %% ../nbs/41_losses.ipynb #ac19d003
+class STOILoss(nn.Module):
+    "One minus the short-time objective intelligibility (Taal et al. 2011), mean over items; 0 below 0.4 s of sound."
+    RATE, FRAME, N_FFT, SEGMENT = 10000, 256, 512, 30   # Hz, samples, samples, frames
+    RANGE, CLIP = 40, 15                                # dB
+    def __init__(self,
+        sample_rate,  # Hz
+        floor=1e-8,   # added to the power of a band
+    ):
+        super().__init__()
+        self.resample, self.floor = Resample(sample_rate, self.RATE), floor
+        window = torch.hann_window(self.FRAME + 1)[1:]
+        self.register_buffer("window", F.pad(window/window.norm(), (0, self.N_FFT - self.FRAME)), persistent=False)
+        self.register_buffer("bands", third_octaves(self.N_FFT, self.RATE), persistent=False)
+
+    def power(self,
+        wav,  # `(B, 1, T)`
+    ):
+        "`(B, frames, bins)` at 10 kHz, hop 128; enough frames for a segment."
+        with torch.autocast(wav.device.type, enabled=False):
+            wav = self.resample(_wide(wav).to(self.window.dtype))
+            missing = self.FRAME + (self.SEGMENT - 1)*self.N_FFT//4 - wav.shape[-1]
+            wav = F.pad(wav, (0, self.N_FFT - self.FRAME + max(missing, 0)))
+            return stft_picture(wav, self.window).square().sum(1)
+
+    def segments(self,
+        power,  # `(B, frames, bins)`
+        order,  # `(B, frames)`, the frames that count before the others
+    ):
+        "Envelopes `(B, segments, bands, SEGMENT)`"
+        with torch.autocast(power.device.type, enabled=False):
+            envelope = (power @ self.bands + self.floor).sqrt()
+        return envelope.gather(1, order[..., None].expand_as(envelope)).unfold(1, self.SEGMENT, 1)
+
+    def forward(self,
+        wav,  # `(B, 1, T)`, the reconstruction
+        ref,  # `(B, 1, T)`, the original
+    ):
+        "Scalar; 0 for equal signals."
+        with torch.no_grad():
+            power = self.power(ref)
+            energy = power.sum(-1)
+            counts = energy > energy.amax(1, keepdim=True)*10**(-self.RANGE/10)
+            order = (~counts).int().argsort(dim=1, stable=True)
+            x = self.segments(power, order)
+        y = self.segments(self.power(wav), order)
+        y = torch.minimum(y*x.norm(dim=-1, keepdim=True)/y.norm(dim=-1, keepdim=True), x*(1 + 10**(self.CLIP/20)))
+        x, y = (F.normalize(v - v.mean(-1, keepdim=True), dim=-1, eps=1e-4) for v in (x, y))
+        distance = 1 - (x*y).sum(-1).mean(-1)
+        sounds = torch.arange(x.shape[1], device=x.device) <= counts.sum(1, keepdim=True) - self.SEGMENT
+        return ((distance*sounds).sum(1)/sounds.sum(1).clamp(min=1)).mean()
 
 # %% ../nbs/41_losses.ipynb #8e6ca3c1
 def wave_loss(

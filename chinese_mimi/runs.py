@@ -19,7 +19,7 @@ from tqdm import tqdm
 try: import fcntl
 except ImportError: fcntl = None    # Windows has no such locks
 from .audio import write
-from .core import ConfigError, MimiError, atomic_write, first_sentence, optional_import, plural
+from .core import MAKER, ConfigError, MimiError, atomic_write, first_sentence, optional_import, plural
 from .config import TrainConfig, load_config, save_config
 from .metrics import METRICS, SEMANTIC_METRICS
 
@@ -222,7 +222,7 @@ class Tracker:
 
 # %% ../nbs/44_runs.ipynb #b977f737
 _STEP = re.compile(r"step_([0-9]{8,})")
-_UNFINISHED = re.compile(r"\.(step_[0-9]{8,}|last|best)\.\d+(-\d+)?\.tmp")
+_UNFINISHED = re.compile(rf"\.(step_[0-9]{{8,}}|last|best)\.{MAKER}\.tmp")
 
 def _step_of(name):
     "The step that the name of a checkpoint's folder says, or None for another name"

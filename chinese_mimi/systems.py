@@ -21,7 +21,7 @@ from .core import ConfigError, plural
 from .config import load_config
 from .metrics import bit_rate, mel_distance
 from .neural_metrics import Judges
-from .weights import card_teacher, shipped
+from .weights import card_teacher, is_stand_in, shipped
 from .codec import Mimi
 from .files import decode_long, encode_long
 from .manifest import audio_path, read_manifest
@@ -115,7 +115,7 @@ def describe(
 
 def model_notes(models: dict) -> list:
     "Warnings that a report shows before its numbers: a line for each model whose teacher was a stand-in."
-    return [f"{label}: {STAND_IN}." for label, m in models.items() if m.get("teacher") == "logmel"]
+    return [f"{label}: {STAND_IN}." for label, m in models.items() if is_stand_in(m.get("teacher"))]
 
 # %% ../nbs/50_systems.ipynb #41c9e43c
 def load_codecs(

@@ -25,7 +25,7 @@ from .audio import _has_plain_name, resample
 from .core import ConfigError, MimiError, first_sentence, local_rank, optional_import, plural
 from .manifest import Manifest, id_key, n_frames
 from .mel import mel_filterbank
-from .weights import card_teacher, hub_error
+from .weights import card_teacher, hub_error, is_stand_in
 
 # %% ../nbs/33_teacher.ipynb #b15883d7
 class Teacher(Protocol):
@@ -388,9 +388,10 @@ class MimiTeacher:
         from chinese_mimi.codec import Mimi     # which no other teacher needs
         self.codec = Mimi.from_pretrained(path, device=device)
         config = self.codec.config
-        self.name, self.rate, self.device = f"mimi:{path}", self.codec.frame_rate, str(device)
+        self.semantic = not is_stand_in(card_teacher(self.codec.model_card))
+        self.name = f"mimi:{path}" if self.semantic else f"logmel (mimi:{path})"   # for cards: what it comes down to
+        self.rate, self.device = self.codec.frame_rate, str(device)
         self.n_semantic, self.dim = config.quantizer.n_semantic, config.seanet.dimension
-        self.semantic = card_teacher(self.codec.model_card) != "logmel"
 
     def frames(self, n_samples): return frames_at(n_samples, self.rate)
 

@@ -6,9 +6,9 @@
 __all__ = ['draw_dropout', 'lr_scale', 'Generator', 'weight_groups', 'freeze_encoder', 'freeze_decoder', 'keep_memory',
            'require_compiler', 'remove_unfinished_libraries', 'compile_blocks', 'start_from',
            'start_discriminator_from', 'normalize_weights', 'normalized_parts', 'folded', 'load_folded', 'plain_codec',
-           'Networks', 'waveform_weights', 'Readiness', 'TrainerState', 'ResumableState', 'CheckpointedState',
-           'StagedState', 'Part', 'split', 'Schedule', 'random_generator', 'initialize_codebooks', 'begin', 'add',
-           'reconstruct', 'without_padding', 'reconstruction_losses', 'discriminator_losses', 'waveform_gradients',
+           'Networks', 'Readiness', 'TrainerState', 'ResumableState', 'CheckpointedState', 'StagedState', 'Part',
+           'split', 'Schedule', 'random_generator', 'initialize_codebooks', 'begin', 'add', 'reconstruct',
+           'without_padding', 'reconstruction_losses', 'discriminator_losses', 'waveform_gradients',
            'backward_discriminators', 'discriminate', 'balance', 'count_frames', 'latent_loss', 'squared_norms',
            'backward', 'grad_norm', 'gradient_norms', 'join_stats', 'replace_dead', 'update_codebooks',
            'step_optimizers', 'update_averages', 'skip', 'read_numbers', 'update_codec', 'update', 'Trainer']
@@ -33,7 +33,7 @@ from .weights import load_weights, locate, trained_card, write_native
 from .codec import Mimi
 from .runs import refuse_other_config
 from .discriminators import Discriminators
-from .losses import (MultiScaleMelLoss, MultiScaleSTFTLoss, RealAndFake, adversarial_losses,
+from .losses import (MultiScaleMelLoss, MultiScaleSTFTLoss, RealAndFake, STOILoss, adversarial_losses,
                                  cosine_distillation, wave_loss)
 from .balancer import Balanced, Balancer
 from .distributed import Ranks, tune_cpu, tune_cuda
@@ -253,12 +253,6 @@ class Networks:
         self.parallel_discriminator = self.ranks.wrap(RealAndFake(self.discriminator))
         self.fixed_discriminator = RealAndFake(self.discriminator)
 
-# %% ../nbs/45_trainer.ipynb #a1d2acad
-def waveform_weights(loss) -> dict:
-    "The losses on the waveform that count, with their weights, by name."
-    names = "adversarial", "feature", "mel", "stft", "wave"
-    return {name: getattr(loss, name) for name in names if getattr(loss, name) > 0}
-
 # %% ../nbs/45_trainer.ipynb #296603cc
 class Readiness:
     "For how many steps discriminators have learnt, how well they do, and whether their warm-up is over."
@@ -288,7 +282,8 @@ class TrainerState(Networks):
         self.averaged = AveragedModel(self.codec, multi_avg_fn=average, use_buffers=True)
         self.mel = MultiScaleMelLoss(cfg.model.output_sample_rate).to(self.device, self.dtype)
         self.stft = MultiScaleSTFTLoss().to(self.device, self.dtype)
-        self.balancer = Balancer(waveform_weights(cfg.loss), cfg.balancer, self.ranks.mean)
+        self.stoi = STOILoss(cfg.model.output_sample_rate).to(self.device, self.dtype)
+        self.balancer = Balancer(cfg.loss.on_waveform(), cfg.balancer, self.ranks.mean)
         self.opt = torch.optim.AdamW(weight_groups(self.generator, optim.weight_decay), lr=optim.lr, **adam)
         adam |= dict(lr=optim.lr_discriminator, weight_decay=0.)
         self.opt_d = torch.optim.AdamW(self.discriminator.parameters(), **adam)
@@ -303,7 +298,7 @@ class TrainerState(Networks):
         "Take the losses of stage k, and train what it trains."
         before, self.stage = self.stage, self.cfg.of_stage(k)   # its configuration
         _, self.stage_start = self.cfg.stage_at(self.step)      # its first step
-        self.balancer.weights = waveform_weights(self.stage.loss)
+        self.balancer.weights = self.stage.loss.on_waveform()
         if before is not None and before.freeze == self.stage.freeze: return
         self.freeze(self.stage.freeze)
         self.wrap()
@@ -456,8 +451,7 @@ class Schedule(StagedState):
     @property
     def trains_codec(self):
         "Whether a loss on the waveform counts; not in the warm-up of discriminators where there is no other loss."
-        loss = self.stage.loss
-        return self.listens or loss.mel > 0 or loss.stft > 0 or loss.wave > 0
+        return self.listens or bool(self.stage.loss.on_waveform().keys() - {"adversarial", "feature"})
 
     @property
     def distills(self):
@@ -522,12 +516,13 @@ def without_padding(wav, mask):
     return (frames*mask[..., None]).view_as(wav)
 
 # %% ../nbs/45_trainer.ipynb #51d7bc60
-@record_function("mel and wave losses")
+@record_function("losses without discriminators")
 def reconstruction_losses(trainer, fake, real) -> dict:
     "The losses that need no discriminator, by name."
     losses, weights = {}, trainer.stage.loss
     if weights.mel: losses["mel"] = trainer.mel(fake, real)
     if weights.stft: losses["stft"] = trainer.stft(fake, real)
+    if weights.stoi: losses["stoi"] = trainer.stoi(fake, real)
     if weights.wave: losses["wave"] = wave_loss(fake, real)
     return losses
 
