@@ -516,7 +516,7 @@ def without_padding(wav, mask):
     return (frames*mask[..., None]).view_as(wav)
 
 # %% ../nbs/45_trainer.ipynb #51d7bc60
-@record_function("losses without discriminators")
+@record_function("mel and wave losses")
 def reconstruction_losses(trainer, fake, real) -> dict:
     "The losses that need no discriminator, by name."
     losses, weights = {}, trainer.stage.loss
