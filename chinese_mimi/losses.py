@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['discriminator_loss', 'generator_adversarial_loss', 'feature_matching_loss', 'level', 'RealAndFake',
-           'adversarial_losses', 'MultiScaleMelLoss', 'MultiScaleSTFTLoss', 'third_octaves', 'STOILoss', 'wave_loss',
-           'cosine_distillation']
+           'adversarial_losses', 'MultiScaleMelLoss', 'MultiScaleSTFTLoss', 'third_octaves', 'BandEnvelopes',
+           'STOILoss', 'wave_loss', 'cosine_distillation']
 
 # %% ../nbs/41_losses.ipynb #d6d848fa
 import torch, torch.nn.functional as F
@@ -177,10 +177,9 @@ def third_octaves(
     return ((first[:-1] <= bins) & (bins < first[1:])).float()
 
 # %% ../nbs/41_losses.ipynb #ac19d003
-class STOILoss(nn.Module):
-    "One minus the short-time objective intelligibility (Taal et al. 2011), mean over items; 0 below 0.4 s of sound."
+class BandEnvelopes(nn.Module):
+    "Envelopes of 15 bands of a third of an octave, from 150 Hz on, in overlapping segments of 30 frames (0.4 s)."
     RATE, FRAME, N_FFT, SEGMENT = 10000, 256, 512, 30   # Hz, samples, samples, frames
-    RANGE, CLIP = 40, 15                                # dB
     def __init__(self,
         sample_rate,  # Hz
         floor=1e-8,   # added to the power of a band
@@ -209,6 +208,11 @@ class STOILoss(nn.Module):
         with torch.autocast(power.device.type, enabled=False):
             envelope = (power @ self.bands + self.floor).sqrt()
         return envelope.gather(1, order[..., None].expand_as(envelope)).unfold(1, self.SEGMENT, 1)
+
+# %% ../nbs/41_losses.ipynb #ac19d010
+class STOILoss(BandEnvelopes):
+    "One minus the short-time objective intelligibility (Taal et al. 2011), mean over items; 0 below 0.4 s of sound."
+    RANGE, CLIP = 40, 15   # dB
 
     def forward(self,
         wav,  # `(B, 1, T)`, the reconstruction
