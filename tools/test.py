@@ -73,7 +73,8 @@ def selected(words):
 
 def main(words):
     "Test the selected notebooks; the exit code."
-    start, notebooks = time.time(), selected(words)
+    start = time.time()
+    notebooks = selected(words)[::-1]  # the long ones first: the last to run then has company
     pool = ThreadPoolExecutor(WORKERS)
     try: results = list(pool.map(test_in_process, map(str, notebooks)))
     except KeyboardInterrupt:
