@@ -15,9 +15,10 @@ $(BIN)/python:
 	  || { echo "make: $(PYTHON) has no headers, which pesq is compiled with; on Debian: apt-get install python3-dev gcc" >&2; exit 1; }
 	@$(PYTHON) -m venv .venv || { rm -rf .venv; echo "make: $(PYTHON) -m venv failed; on Debian: apt-get install python3-venv" >&2; exit 1; }
 
+# --no-compile: each module is compiled when it is first imported, most of the twenty thousand never are.
 $(STAMP): settings.ini setup.py | $(BIN)/python
-	$(BIN)/python -m pip install --quiet -e '.[dev]'
-	$(BIN)/python -m pip install --quiet --no-deps $$(sed -n 's/^bare_packages = //p' settings.ini)
+	$(BIN)/python -m pip install --quiet --no-compile -e '.[dev]'
+	$(BIN)/python -m pip install --quiet --no-compile --no-deps $$(sed -n 's/^bare_packages = //p' settings.ini)
 	@touch $@
 	@$(BIN)/chinese-mimi --version
 

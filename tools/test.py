@@ -6,8 +6,9 @@
 
 A notebook skips a part by printing `skipped: REASON`, for one of three reasons; another one is a failure.
 """
-import os, signal, subprocess, sys, tempfile, time
+import faulthandler, multiprocessing, os, signal, sys, tempfile, time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -15,6 +16,8 @@ WORKERS = 2      # notebooks at once, one thread each
 LIMIT = 600      # seconds for one notebook
 REASONS = "no GPU", "no browser", "no recorded corpus"
 CORPUS = "../../shared"  # as a notebook that reads the corpus names it
+FORKS = multiprocessing.get_context("forkserver")  # a notebook's process is copied from one that has imported these:
+IMPORTED = ["torch", "matplotlib.pyplot", "nbdev.test"]
 running = set()  # process ids
 
 
@@ -41,23 +44,38 @@ def test_in_process(path):
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as scratch: return run_notebook(path, scratch)
 
 
+def enter(path, scratch):
+    "What a notebook's process does: its output into files, its temporary files too, in `scratch`."
+    os.setsid()
+    for stream, name in (sys.stdout, "out"), (sys.stderr, "err"):
+        with open(f"{scratch}/{name}", "wb") as f: os.dup2(f.fileno(), stream.fileno())
+    faulthandler.enable()
+    os.environ["TMPDIR"] = tempfile.tempdir = scratch
+    sys.exit(not test_one(path))
+
+
+def kill(pid):
+    "Kill a notebook's process and what it has started, as far as they still run."
+    with suppress(ProcessLookupError): os.killpg(pid, signal.SIGKILL)
+
+
 def run_notebook(path, scratch):
     "As `test_in_process`, with temporary files in `scratch`."
     start, reason = time.time(), ""
-    env = {**os.environ, "OMP_NUM_THREADS": "1", "TMPDIR": scratch, "PYTHONFAULTHANDLER": "1"}
-    p = subprocess.Popen([sys.executable, __file__, path], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-                         errors="replace", start_new_session=True, env=env)
+    p = FORKS.Process(target=enter, args=(path, scratch))
+    p.start()
     running.add(p.pid)
-    try: out, err = p.communicate(timeout=LIMIT)
-    except subprocess.TimeoutExpired:
+    p.join(LIMIT)
+    if p.exitcode is None:
         os.killpg(p.pid, signal.SIGABRT)  # faulthandler prints what every thread is doing
-        time.sleep(2)
-        os.killpg(p.pid, signal.SIGKILL)
-        out, err = p.communicate()
+        p.join(2)
         reason = f"did not end within {LIMIT} s\n"
+    kill(p.pid)
+    p.join()
     running.discard(p.pid)
+    out, err = (Path(scratch, name).read_text(errors="replace") for name in ("out", "err"))
     skips = {line.removeprefix("skipped:").strip() for line in out.splitlines() if line.startswith("skipped:")}
-    if p.returncode: reason = err + reason or f"ended with code {p.returncode}"
+    if p.exitcode: reason = err + reason or f"ended with code {p.exitcode}"
     elif unknown := skips.difference(REASONS): reason = f"skipped for another reason than {REASONS}: {unknown}"
     print(f"{Path(path).stem:20} {'FAILED' if reason else 'ok':7}{time.time() - start:6.1f} s", flush=True)
     if reason: print(reason, flush=True)
@@ -75,11 +93,13 @@ def main(words):
     "Test the selected notebooks; the exit code."
     start = time.time()
     notebooks = selected(words)[::-1]  # the long ones first: the last to run then has company
+    os.environ["OMP_NUM_THREADS"] = "1"
+    FORKS.set_forkserver_preload(IMPORTED)
     pool = ThreadPoolExecutor(WORKERS)
     try: results = list(pool.map(test_in_process, map(str, notebooks)))
     except KeyboardInterrupt:
         pool.shutdown(wait=False, cancel_futures=True)
-        for pid in list(running): os.killpg(pid, signal.SIGKILL)
+        for pid in list(running): kill(pid)
         return 130
     passed, seconds = sum(ok for ok, _ in results), round(time.time() - start)
     print(f"{len(notebooks)} notebooks in {seconds//60} min {seconds%60} s")
@@ -91,6 +111,4 @@ def main(words):
 
 
 if __name__ == "__main__":
-    args = sys.argv[1:]
-    if len(args) == 1 and args[0].endswith(".ipynb"): sys.exit(not test_one(args[0]))
-    sys.exit(main(args))
+    sys.exit(main(sys.argv[1:]))
