@@ -51,6 +51,7 @@ def enter(path, scratch):
         with open(f"{scratch}/{name}", "wb") as f: os.dup2(f.fileno(), stream.fileno())
     faulthandler.enable()
     os.environ["TMPDIR"] = tempfile.tempdir = scratch
+    multiprocessing.set_start_method(None, force=True)  # of the notebook itself, not that of FORKS
     sys.exit(not test_one(path))
 
 
