@@ -6,7 +6,7 @@
 
 A notebook skips a part by printing `skipped: REASON`, for one of three reasons; another one is a failure.
 """
-import faulthandler, multiprocessing, os, signal, sys, tempfile, time
+import multiprocessing, os, signal, sys, tempfile, time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
@@ -49,15 +49,14 @@ def enter(path, scratch):
     os.setsid()
     for stream, name in (sys.stdout, "out"), (sys.stderr, "err"):
         with open(f"{scratch}/{name}", "wb") as f: os.dup2(f.fileno(), stream.fileno())
-    faulthandler.enable()
     os.environ["TMPDIR"] = tempfile.tempdir = scratch
     multiprocessing.set_start_method(None, force=True)  # of the notebook itself, not that of FORKS
     sys.exit(not test_one(path))
 
 
-def kill(pid):
-    "Kill a notebook's process and what it has started, as far as they still run."
-    with suppress(ProcessLookupError): os.killpg(pid, signal.SIGKILL)
+def kill(pid, signal_number=signal.SIGKILL):
+    "Send a signal to a notebook's process and to what it has started, as far as they still run."
+    with suppress(ProcessLookupError): os.killpg(pid, signal_number)
 
 
 def run_notebook(path, scratch):
@@ -68,7 +67,7 @@ def run_notebook(path, scratch):
     running.add(p.pid)
     p.join(LIMIT)
     if p.exitcode is None:
-        os.killpg(p.pid, signal.SIGABRT)  # faulthandler prints what every thread is doing
+        kill(p.pid, signal.SIGABRT)  # faulthandler prints what every thread is doing
         p.join(2)
         reason = f"did not end within {LIMIT} s\n"
     kill(p.pid)
@@ -94,7 +93,7 @@ def main(words):
     "Test the selected notebooks; the exit code."
     start = time.time()
     notebooks = selected(words)[::-1]  # the long ones first: the last to run then has company
-    os.environ["OMP_NUM_THREADS"] = "1"
+    os.environ |= dict(OMP_NUM_THREADS="1", PYTHONFAULTHANDLER="1")
     FORKS.set_forkserver_preload(IMPORTED)
     pool = ThreadPoolExecutor(WORKERS)
     try: results = list(pool.map(test_in_process, map(str, notebooks)))
